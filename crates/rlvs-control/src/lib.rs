@@ -1,0 +1,10 @@
+//! The only crate that loads, pins, attaches, reads and writes maps.
+//!
+//! Callers see [`model`] (plain data) and [`Balancer`] (the orders an operator can give).
+
+mod balancer;
+mod error;
+pub mod model;
+
+pub use balancer::Balancer;
+pub use error::{Error, Result};
