@@ -3,6 +3,7 @@
 //! Callers see [`model`] (plain data) and [`Balancer`] (the orders an operator can give).
 
 mod balancer;
+pub mod bpffs;
 mod error;
 pub mod model;
 
