@@ -1,0 +1,321 @@
+//! The words of an entry, and typed access to them.
+
+use super::{Flow, SET_WORDS};
+use crate::maps::NONE;
+use crate::mem::Mem;
+use crate::wire::{Addr, Be16, Be32};
+use core::marker::PhantomData;
+
+/// Words after the three addresses (client, virtual, destination).
+const PORTS: usize = 0; // client port, virtual port, as on the wire
+const DEST_PORT: usize = 1; // destination port (low half), protocol (next byte)
+/// State, life, flags and generation: see [`Word`].
+pub const WORD: usize = 2;
+const DEST: usize = 3;
+const LAST_SEEN: usize = 4;
+const TIMEOUT: usize = 5;
+const CONTROL: usize = 6;
+const IN_PACKETS: usize = 7;
+const MARK_OR_CHILDREN: usize = 8;
+const REPLY_HOP: usize = 9; // 9: when and where; 10, 11, 12: destination and source MAC
+
+/// An entry of the table: a set and a way. It stays where it is as long as it lives.
+pub struct Entry<A, M> {
+    pub set: M,
+    pub way: usize,
+    /// Set × 16 + way: how other entries point to it.
+    pub id: u32,
+    _family: PhantomData<A>,
+}
+
+impl<A, M: Mem> Clone for Entry<A, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<A, M: Mem> Copy for Entry<A, M> {}
+
+/// The word that decides: state (8 bits), life (2), method (3), flags, generation (8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Word(pub u32);
+
+impl Word {
+    pub const FREE: u32 = 0;
+    pub const PENDING: u32 = 1 << 8;
+    pub const LIVE: u32 = 2 << 8;
+    const LIFE: u32 = 3 << 8;
+    /// Counted as inactive.
+    pub const INACTIVE: u32 = 1 << 13;
+    /// No packet of the server was seen: the state machine sees only the client.
+    pub const NO_OUTPUT: u32 = 1 << 14;
+    pub const TEMPLATE: u32 = 1 << 15;
+    pub const FROM_SYNC: u32 = 1 << 16;
+    const GENERATION_ONE: u32 = 1 << 24;
+    const GENERATION: u32 = 0xff << 24;
+
+    pub const fn new(state: u8, method: u8, flags: u32) -> Word {
+        Word(state as u32 | (method as u32 & 7) << 10 | flags)
+    }
+    #[inline(always)]
+    pub const fn state(self) -> u8 {
+        self.0 as u8
+    }
+    #[inline(always)]
+    pub const fn method(self) -> u8 {
+        (self.0 >> 10 & 7) as u8
+    }
+    #[inline(always)]
+    pub const fn is_live(self) -> bool {
+        self.0 & Word::LIFE == Word::LIVE
+    }
+    #[inline(always)]
+    pub const fn is_pending(self) -> bool {
+        self.0 & Word::LIFE == Word::PENDING
+    }
+    #[inline(always)]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+    #[inline(always)]
+    pub const fn with_state(self, state: u8) -> Word {
+        Word(self.0 & !0xff | state as u32)
+    }
+    #[inline(always)]
+    pub const fn with(self, flag: u32, on: bool) -> Word {
+        Word(if on { self.0 | flag } else { self.0 & !flag })
+    }
+    const fn with_life(self, life: u32) -> Word {
+        Word(self.0 & !Word::LIFE | life)
+    }
+}
+
+/// What a new entry holds.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEntry<A> {
+    pub flow: Flow<A>,
+    pub dest_addr: A,
+    pub dest_port: Be16,
+    pub word: Word,
+    pub dest: u32,
+    pub now: u32,
+    pub timeout: u32,
+    /// The template it belongs to, or [`NONE`].
+    pub control: u32,
+    pub mark: u32,
+}
+
+/// The next hop of replies, kept in the entry: seen so many quarter seconds ago (8 bits), usable by XDP, interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplyHop {
+    pub at: u8,
+    pub flags: u8,
+    pub ifindex: u32,
+    pub macs: [u32; 3],
+}
+
+impl<A: Addr, M: Mem> Entry<A, M> {
+    /// Words of a way: 16 for IPv4, 32 for IPv6.
+    const WORDS: usize = if A::WORDS == 1 { 16 } else { 32 };
+    const REST: usize = 3 * A::WORDS;
+    /// Ways that fit beside the tags.
+    pub const WAYS: usize = SET_WORDS / Self::WORDS - 1;
+
+    #[inline(always)]
+    pub fn new(set: M, way: usize, set_index: u32) -> Self {
+        Entry { set, way, id: set_index << 4 | way as u32, _family: PhantomData }
+    }
+    #[inline(always)]
+    fn at(self, word: usize) -> usize {
+        self.way * Self::WORDS + word
+    }
+    #[inline(always)]
+    fn load(self, word: usize) -> u32 {
+        self.set.load(self.at(Self::REST + word))
+    }
+    #[inline(always)]
+    fn store(self, word: usize, value: u32) {
+        self.set.store(self.at(Self::REST + word), value)
+    }
+    #[inline(always)]
+    fn addr(self, which: usize) -> A {
+        A::from_words(|i| Be32(self.set.load(self.at(which * A::WORDS + i))))
+    }
+    #[inline(always)]
+    fn store_addr(self, which: usize, addr: A) {
+        let mut i = 0;
+        while i < A::WORDS {
+            self.set.store(self.at(which * A::WORDS + i), addr.word(i).0);
+            i += 1;
+        }
+    }
+
+    #[inline(always)]
+    pub fn client(self) -> A {
+        self.addr(0)
+    }
+    #[inline(always)]
+    pub fn virtual_addr(self) -> A {
+        self.addr(1)
+    }
+    #[inline(always)]
+    pub fn dest_addr(self) -> A {
+        self.addr(2)
+    }
+    #[inline(always)]
+    pub fn client_port(self) -> Be16 {
+        Be16(self.load(PORTS) as u16)
+    }
+    #[inline(always)]
+    pub fn virtual_port(self) -> Be16 {
+        Be16((self.load(PORTS) >> 16) as u16)
+    }
+    #[inline(always)]
+    pub fn dest_port(self) -> Be16 {
+        Be16(self.load(DEST_PORT) as u16)
+    }
+    #[inline(always)]
+    pub fn proto(self) -> u8 {
+        (self.load(DEST_PORT) >> 16) as u8
+    }
+    /// Destination id.
+    #[inline(always)]
+    pub fn dest(self) -> u32 {
+        self.load(DEST)
+    }
+    #[inline(always)]
+    pub fn word(self) -> Word {
+        Word(self.load(WORD))
+    }
+    #[inline(always)]
+    pub fn control(self) -> u32 {
+        self.load(CONTROL)
+    }
+    #[inline(always)]
+    pub fn in_packets(self) -> u32 {
+        self.load(IN_PACKETS)
+    }
+    #[inline(always)]
+    pub fn mark(self) -> u32 {
+        self.load(MARK_OR_CHILDREN)
+    }
+    #[inline(always)]
+    pub fn timeout(self) -> u32 {
+        self.load(TIMEOUT)
+    }
+
+    /// Is this the connection of a client's packet?
+    #[inline(always)]
+    pub fn is_inbound(self, f: &Flow<A>) -> bool {
+        self.client() == f.client
+            && self.load(PORTS) == (f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16)
+            && self.virtual_addr() == f.virtual_addr
+            && self.proto() == f.proto
+    }
+
+    /// Is this the connection of a packet from `server` to the client?
+    #[inline(always)]
+    pub fn is_outbound(self, client: A, client_port: Be16, server: A, server_port: Be16, proto: u8) -> bool {
+        self.client() == client
+            && self.client_port() == client_port
+            && self.load(DEST_PORT) == (server_port.0 as u32 | (proto as u32) << 16)
+            && self.dest_addr() == server
+    }
+
+    #[inline(always)]
+    pub fn has_expired(self, now: u32) -> bool {
+        now.wrapping_sub(self.load(LAST_SEEN)) >= self.load(TIMEOUT)
+    }
+
+    /// Jiffies until it expires.
+    pub fn expires_in(self, now: u32) -> u32 {
+        self.load(TIMEOUT).saturating_sub(now.wrapping_sub(self.load(LAST_SEEN)))
+    }
+
+    /// A packet came: the timer starts anew. Words that stay the same are not written.
+    #[inline(always)]
+    pub fn touch(self, now: u32, timeout: u32) {
+        if self.load(LAST_SEEN) != now {
+            self.store(LAST_SEEN, now);
+        }
+        if self.load(TIMEOUT) != timeout {
+            self.store(TIMEOUT, timeout);
+        }
+    }
+
+    #[inline(always)]
+    pub fn count_in_packet(self) {
+        self.store(IN_PACKETS, self.load(IN_PACKETS).wrapping_add(1));
+    }
+
+    /// Replaces the deciding word; false if somebody else changed it first.
+    #[inline(always)]
+    pub fn swap_word(self, old: Word, new: Word) -> bool {
+        self.set.compare_swap(self.at(Self::REST + WORD), old.0, new.0) == old.0
+    }
+
+    #[inline(always)]
+    pub fn reply_hop(self) -> ReplyHop {
+        let w = self.load(REPLY_HOP);
+        ReplyHop {
+            at: w as u8,
+            flags: (w >> 8 & 15) as u8,
+            ifindex: w >> 12,
+            macs: [self.load(REPLY_HOP + 1), self.load(REPLY_HOP + 2), self.load(REPLY_HOP + 3)],
+        }
+    }
+
+    #[inline(always)]
+    pub fn set_reply_hop(self, hop: ReplyHop) {
+        self.store(REPLY_HOP + 1, hop.macs[0]);
+        self.store(REPLY_HOP + 2, hop.macs[1]);
+        self.store(REPLY_HOP + 3, hop.macs[2]);
+        self.store(REPLY_HOP, hop.at as u32 | (hop.flags as u32 & 15) << 8 | hop.ifindex << 12);
+    }
+
+    /// Writes a claimed way and makes it pending. Returns the word it now has.
+    #[inline(always)]
+    pub(super) fn write(self, new: &NewEntry<A>) -> Word {
+        self.store_addr(0, new.flow.client);
+        self.store_addr(1, new.flow.virtual_addr);
+        self.store_addr(2, new.dest_addr);
+        self.store(PORTS, new.flow.client_port.0 as u32 | (new.flow.virtual_port.0 as u32) << 16);
+        self.store(DEST_PORT, new.dest_port.0 as u32 | (new.flow.proto as u32) << 16);
+        self.store(DEST, new.dest);
+        self.store(LAST_SEEN, new.now);
+        self.store(TIMEOUT, new.timeout);
+        self.store(CONTROL, new.control);
+        self.store(IN_PACKETS, 0);
+        self.store(MARK_OR_CHILDREN, new.mark);
+        self.store(REPLY_HOP, 0);
+        let old = self.word();
+        let generation = old.0.wrapping_add(Word::GENERATION_ONE) & Word::GENERATION;
+        let word = Word(new.word.0 & !Word::GENERATION | generation).with_life(Word::PENDING);
+        // Nobody else writes a claimed way, so this succeeds; it is a swap for the barrier that comes with it.
+        self.swap_word(old, word);
+        word
+    }
+
+    /// Pending → live; false if another processor opened the same connection first.
+    #[inline(always)]
+    pub(super) fn publish(self, pending: Word) -> Option<Word> {
+        let live = pending.with_life(Word::LIVE);
+        self.swap_word(pending, live).then_some(live)
+    }
+
+    /// Live or pending → free; true for the one who did it, who then owns the way until he clears its tag.
+    #[inline(always)]
+    pub fn close(self, seen: Word) -> bool {
+        self.swap_word(seen, seen.with_life(Word::FREE))
+    }
+
+    /// Gives the way back.
+    #[inline(always)]
+    pub(super) fn release(self) {
+        self.set.store(self.way, 0);
+    }
+
+    /// Does it belong to a template?
+    pub fn is_controlled(self) -> bool {
+        self.control() != NONE
+    }
+}

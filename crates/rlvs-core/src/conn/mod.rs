@@ -1,0 +1,32 @@
+//! The connection table: set-associative, one cache line per IPv4 connection, no lock.
+//!
+//! `CONNS` is an array of sets of 1,024 bytes. The first 16 words of a set are tags: word 0 counts entries that
+//! belong here but had to go to their second set, word *w* is the tag of way *w*, or 0 for a free way. Then come the
+//! ways, 16 words each (an IPv6 table has 32-word ways). Where an entry is, follows from (protocol, client address,
+//! client port) alone, as in IPVS: so the request and the reply of a masqueraded connection find the same entry, and
+//! an established packet pays for one look-up in either direction.
+//!
+//! An entry lives through the word [`WORD`]: *free* → *pending* → *live* → *free*; each step is one compare-and-swap,
+//! so that of several processors exactly one opens an entry, and exactly one closes it and gives its load back.
+//! [`table`] finds and inserts, [`entry`] names the words of an entry; `path::expire` closes what has expired.
+
+pub mod entry;
+pub mod hash;
+pub mod table;
+
+pub use entry::Entry;
+pub use table::{Inserted, Sets, find_inbound, find_outbound, insert, release};
+
+/// Words and ways of a set.
+pub const SET_WORDS: usize = 256;
+pub const WAYS: usize = 15;
+
+/// The flow of a connection as a client's packet shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flow<A> {
+    pub client: A,
+    pub virtual_addr: A,
+    pub client_port: crate::wire::Be16,
+    pub virtual_port: crate::wire::Be16,
+    pub proto: u8,
+}

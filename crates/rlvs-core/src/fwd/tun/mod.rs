@@ -1,0 +1,43 @@
+//! TUN (tunneling): the whole packet travels inside another one; real servers may be anywhere.
+//!
+//! ```text
+//!            client → director                       director → real server
+//! request    CIP:cport → VIP:vport                   DIP → RIP | CIP:cport → VIP:vport
+//! reply      real server → client: VIP:vport → CIP:cport
+//! ```
+//!
+//! The real server takes the outer header off and has the VIP on `lo` (`rlvs realserver up --vip VIP --tunnel ipip`).
+
+pub mod ipip;
+
+use super::Edit;
+use crate::maps::{DestConfig, Settings, setting};
+use crate::path::Tables;
+use crate::wire::{Addr, Be32, Packet, ipv4};
+
+/// The header to put in front.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Encap {
+    /// Its `total_len` is that of the packet that comes out.
+    pub outer: ipv4::Header,
+}
+
+impl Encap {
+    #[inline(always)]
+    pub fn overhead(&self) -> u32 {
+        ipv4::MIN_LEN as u32
+    }
+}
+
+#[inline(always)]
+pub fn plan<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    dest: &DestConfig,
+    settings: &Settings,
+    tables: &T,
+) -> Edit<A> {
+    let dont_fragment = packet.dont_fragment && settings.flags & setting::PMTU_DISC != 0;
+    let id = if dont_fragment { 0 } else { tables.random() as u16 };
+    let outer = ipip::outer(packet, dest.tunnel_src[0], Be32(dest.addr[0].0), dont_fragment, id);
+    Edit::Tunnel(Encap { outer })
+}

@@ -1,0 +1,219 @@
+//! Configuration: written by user space, read by the programs.
+
+use crate::wire::{Be16, Be32};
+
+/// Settings of the whole instance.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Seconds times HZ for each state: TCP from 0, UDP at 16, SCTP from 32 (see [`crate::proto`]).
+    pub timeouts: [u32; 64],
+    /// Bits of [`setting`].
+    pub flags: u32,
+    /// `conn_reuse_mode`: 0, 1 or 2.
+    pub conn_reuse_mode: u32,
+    /// How many services have port 0, port 21, a firewall mark.
+    pub port_zero_services: u32,
+    pub ftp_services: u32,
+    pub mark_services: u32,
+    /// All services; 0 lets every packet pass at once.
+    pub services: u32,
+    /// Ports below this are privileged (`ip_unprivileged_port_start`).
+    pub unprivileged_port: u32,
+    pub pad: u32,
+}
+
+/// Bits of [`Settings::flags`]: the switches of `/proc/sys/net/ipv4/vs`.
+pub mod setting {
+    pub const SLOPPY_TCP: u32 = 1 << 0;
+    pub const SLOPPY_SCTP: u32 = 1 << 1;
+    pub const EXPIRE_NODEST_CONN: u32 = 1 << 2;
+    pub const EXPIRE_QUIESCENT_TEMPLATE: u32 = 1 << 3;
+    pub const SECURE_TCP: u32 = 1 << 4;
+    pub const PMTU_DISC: u32 = 1 << 5;
+    pub const NAT_ICMP_SEND: u32 = 1 << 6;
+    pub const SCHEDULE_ICMP: u32 = 1 << 7;
+}
+
+/// Two sets of addresses, one bit for each value of a 16-bit hash: a clear bit proves that an address is no virtual
+/// address (or no masqueraded real server), and spares the packet every other look-up.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Filter {
+    pub virtual_addrs: [u32; 2048],
+    pub real_addrs: [u32; 2048],
+}
+
+/// Where an address (folded, see [`Addr::fold`](crate::wire::Addr::fold)) is in a [`Filter`]: word and bit.
+#[inline(always)]
+pub const fn filter_bit(folded: u32) -> (usize, u32) {
+    let h = folded.wrapping_mul(0x9e37_79b1) >> 16;
+    ((h >> 5) as usize, 1 << (h & 31))
+}
+
+/// Selects a service: `protocol` with address and port, or protocol 0 with a firewall mark.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServiceKey {
+    /// IPv4 in the first word, the others 0. For a mark: the mark, in the machine's order.
+    pub addr: [Be32; 4],
+    pub port: Be16,
+    pub protocol: u8,
+    /// 4 or 6.
+    pub family: u8,
+}
+
+/// A service.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    pub key: ServiceKey,
+    /// The destination added last, or [`NONE`](super::NONE); from there the list goes on in [`DestConfig::next`].
+    pub first: u32,
+    /// A number of [`crate::sched::Scheduler`].
+    pub scheduler: u8,
+    pub sched_flags: u8,
+    /// Bits of [`service_flag`].
+    pub flags: u16,
+    /// Persistence: seconds times HZ, and the client mask (IPv4: first word).
+    pub persist_timeout: u32,
+    pub netmask: [Be32; 4],
+    /// For wrr: highest weight and greatest common divisor of the weights above 0 (1 if there is none).
+    pub max_weight: u32,
+    pub gcd_weight: u32,
+    pub dest_count: u32,
+    /// Persistence: seconds as given, for listings.
+    pub persist_secs: u32,
+    /// Counts the services as they are made: listings show the newest first.
+    pub serial: u32,
+    pub pad: u32,
+}
+
+pub mod service_flag {
+    pub const IN_USE: u16 = 1 << 0;
+    pub const PERSISTENT: u16 = 1 << 1;
+    pub const ONE_PACKET: u16 = 1 << 2;
+    /// Persistence engine sip.
+    pub const SIP: u16 = 1 << 3;
+}
+
+/// A destination: a real server of one service.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DestConfig {
+    /// The service it was made for; stays when the service is gone, so that a new one can have it back.
+    pub service_key: ServiceKey,
+    pub service: u32,
+    /// IPv4 in the first word.
+    pub addr: [Be32; 4],
+    pub port: Be16,
+    /// A number of [`crate::fwd::Method`].
+    pub method: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Bits of [`dest_flag`].
+    pub flags: u32,
+    pub weight: u32,
+    /// The weight before it was last set to 0 (mh builds its table from this).
+    pub last_weight: u32,
+    /// Connections at which it is taken out (0: never); below `low_mark` it is back.
+    pub upper_threshold: u32,
+    pub lower_threshold: u32,
+    pub low_mark: u32,
+    /// The next destination of the service, older than this one, or [`NONE`](super::NONE).
+    pub next: u32,
+    /// Tunnel: outer source address, as the route to the server gives it.
+    pub tunnel_src: [Be32; 4],
+    pub tunnel_port: Be16,
+    pub tunnel_kind: u8,
+    pub tunnel_checksum: u8,
+    /// The route to the server when it was added, for machines that do not forward (DR needs no `ip_forward`):
+    /// interface, 0 for none, and next hop.
+    pub hint_ifindex: u32,
+    pub hint_via: [Be32; 4],
+    pub pad: [u32; 4],
+}
+
+pub mod dest_flag {
+    /// The slot is taken: configured, or kept aside because connections still point to it.
+    pub const IN_USE: u32 = 1 << 0;
+    /// Configured: may get packets.
+    pub const AVAILABLE: u32 = 1 << 1;
+    /// Its service is gone: packets of its connections are the stack's.
+    pub const SERVICE_GONE: u32 = 1 << 2;
+}
+
+impl ServiceConfig {
+    pub const EMPTY: ServiceConfig = ServiceConfig {
+        key: ServiceKey { addr: [Be32(0); 4], port: Be16(0), protocol: 0, family: 0 },
+        first: super::NONE,
+        scheduler: 0,
+        sched_flags: 0,
+        flags: 0,
+        persist_timeout: 0,
+        netmask: [Be32(0); 4],
+        max_weight: 0,
+        gcd_weight: 1,
+        dest_count: 0,
+        persist_secs: 0,
+        serial: 0,
+        pad: 0,
+    };
+}
+
+impl DestConfig {
+    pub const EMPTY: DestConfig = DestConfig {
+        service_key: ServiceConfig::EMPTY.key,
+        service: super::NONE,
+        addr: [Be32(0); 4],
+        port: Be16(0),
+        method: 0,
+        family: 0,
+        flags: 0,
+        weight: 0,
+        last_weight: 0,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        low_mark: 0,
+        next: super::NONE,
+        tunnel_src: [Be32(0); 4],
+        tunnel_port: Be16(0),
+        tunnel_kind: 0,
+        tunnel_checksum: 0,
+        hint_ifindex: 0,
+        hint_via: [Be32(0); 4],
+        pad: [0; 4],
+    };
+
+    #[inline(always)]
+    pub const fn is_available(&self) -> bool {
+        self.flags & dest_flag::AVAILABLE != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{offset_of, size_of};
+
+    #[test]
+    fn layouts_are_locked() {
+        assert_eq!(size_of::<Settings>(), 288);
+        assert_eq!(offset_of!(Settings, flags), 256);
+        assert_eq!(offset_of!(Settings, services), 276);
+        assert_eq!(size_of::<Filter>(), 16384);
+        assert_eq!(size_of::<ServiceKey>(), 20);
+        assert_eq!(size_of::<ServiceConfig>(), 72);
+        assert_eq!(offset_of!(ServiceConfig, first), 20);
+        assert_eq!(offset_of!(ServiceConfig, scheduler), 24);
+        assert_eq!(offset_of!(ServiceConfig, persist_timeout), 28);
+        assert_eq!(offset_of!(ServiceConfig, max_weight), 48);
+        assert_eq!(size_of::<DestConfig>(), 128);
+        assert_eq!(offset_of!(DestConfig, addr), 24);
+        assert_eq!(offset_of!(DestConfig, flags), 44);
+        assert_eq!(offset_of!(DestConfig, weight), 48);
+        assert_eq!(offset_of!(DestConfig, next), 68);
+        assert_eq!(offset_of!(DestConfig, tunnel_src), 72);
+        assert_eq!(offset_of!(DestConfig, hint_ifindex), 92);
+    }
+}

@@ -1,0 +1,47 @@
+//! A packet moves its connection's state machine and restarts its timer.
+
+use crate::conn::Entry;
+use crate::conn::entry::Word;
+use crate::maps::{Settings, dest_state, setting};
+use crate::mem::Mem;
+use crate::proto::{self, View};
+use crate::wire::{Addr, Packet};
+
+/// The next state, its timeout, and, when the connection becomes active or inactive, its server's counts. Of several
+/// processors only the one whose swap succeeds moves the counts.
+#[inline(always)]
+pub fn advance<A: Addr, M: Mem, D: Mem>(
+    packet: &Packet<A>,
+    conn: Entry<A, M>,
+    dest: D,
+    settings: &Settings,
+    view: View,
+    now: u32,
+) {
+    let old = conn.word();
+    let mut new = old;
+    let mut view = view;
+    if view == View::Output {
+        new = new.with(Word::NO_OUTPUT, false);
+    } else {
+        conn.count_in_packet();
+        if old.has(Word::NO_OUTPUT) {
+            view = View::InputOnly;
+        }
+    }
+    let secure = settings.flags & setting::SECURE_TCP != 0;
+    let state = proto::next_state(packet, view, old.state(), secure);
+    let inactive = !proto::is_active(packet.proto, state);
+    new = new.with_state(state).with(Word::INACTIVE, inactive);
+    if new != old && conn.swap_word(old, new) && old.has(Word::INACTIVE) != inactive {
+        let (from, to) = if inactive {
+            (dest_state::ACTIVE, dest_state::INACTIVE)
+        } else {
+            (dest_state::INACTIVE, dest_state::ACTIVE)
+        };
+        dest.add(from, u32::MAX);
+        dest.add(to, 1);
+    }
+    let timeout = settings.timeouts[proto::timeout_index(packet.proto, state) & 63];
+    conn.touch(now, timeout);
+}

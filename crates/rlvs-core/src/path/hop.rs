@@ -1,0 +1,133 @@
+//! The next hop, cached where the packet's state already is.
+//!
+//! Asking the kernel for a route and a neighbour costs some 200 ns, so the answer is kept a quarter of a second: for
+//! requests in the destination's state, for replies in the connection. A cached address would also let the kernel's
+//! neighbour entry grow stale, because nothing passes through it; so once a second one packet takes the kernel's own
+//! way (TC: `bpf_redirect_neigh`), which has the neighbour probed, and a server that changed its MAC is found again.
+
+use super::{Layer, Tables};
+use crate::conn::Entry;
+use crate::conn::entry::ReplyHop;
+use crate::maps::DestConfig;
+use crate::maps::dest_state::*;
+use crate::mem::Mem;
+use crate::wire::{Addr, Be32};
+
+/// Where a packet leaves the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop<A> {
+    /// Bits of [`hop_flag`].
+    pub flags: u32,
+    pub ifindex: u32,
+    /// Destination and source MAC as they stand in a frame: 12 bytes in three words.
+    pub macs: [u32; 3],
+    /// Bytes of the largest IP packet.
+    pub mtu: u32,
+    /// The neighbour: a router, or the receiver itself.
+    pub via: A,
+}
+
+pub mod hop_flag {
+    /// A way exists.
+    pub const ROUTED: u32 = 1 << 0;
+    /// Both MACs are known.
+    pub const RESOLVED: u32 = 1 << 1;
+    /// XDP may redirect into the interface.
+    pub const XDP_TARGET: u32 = 1 << 2;
+    /// The address is the machine's own.
+    pub const LOCAL: u32 = 1 << 3;
+    /// The packet shall pass through the kernel's neighbour table.
+    pub const PROBE: u32 = 1 << 4;
+}
+
+impl<A: Addr> Hop<A> {
+    pub fn unroutable() -> Hop<A> {
+        Hop { flags: 0, ifindex: 0, macs: [0; 3], mtu: 0, via: A::from_words(|_| Be32(0)) }
+    }
+    #[inline(always)]
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The way to a destination.
+#[inline(always)]
+pub fn next_hop<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32) -> Hop<A> {
+    let flags = state.load(HOP_FLAGS);
+    let fresh = now.wrapping_sub(state.load(HOP_AT)) < tables.hz() / 4;
+    if !fresh || flags & hop_flag::RESOLVED == 0 {
+        return refresh(dest, state, tables, now);
+    }
+    Hop {
+        flags: probe_due(flags, state, tables, now),
+        ifindex: state.load(HOP_IFINDEX),
+        macs: [state.load(HOP_MACS), state.load(HOP_MACS + 1), state.load(HOP_MACS + 2)],
+        mtu: state.load(HOP_MTU),
+        via: A::from_words(|i| Be32(state.load(HOP_VIA + i))),
+    }
+}
+
+#[inline(always)]
+fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32) -> Hop<A> {
+    let to = A::from_words(|i| dest.addr[i & 3]);
+    let mut hop = tables.route(to);
+    if !hop.has(hop_flag::ROUTED) && !hop.has(hop_flag::LOCAL) {
+        hop = tables.hinted_route(dest);
+    }
+    let probed_at = state.load(HOP_FLAGS) & !0xff;
+    state.store(HOP_IFINDEX, hop.ifindex);
+    state.store(HOP_MACS, hop.macs[0]);
+    state.store(HOP_MACS + 1, hop.macs[1]);
+    state.store(HOP_MACS + 2, hop.macs[2]);
+    state.store(HOP_MTU, hop.mtu);
+    let mut i = 0;
+    while i < A::WORDS {
+        state.store(HOP_VIA + i, hop.via.word(i).0);
+        i += 1;
+    }
+    state.store(HOP_FLAGS, hop.flags & 0xff | probed_at);
+    state.store(HOP_AT, now);
+    hop.flags = probe_due(hop.flags & 0xff | probed_at, state, tables, now);
+    hop
+}
+
+/// Once a second a packet probes. The upper 24 bits of the flags are the jiffies of the last one.
+#[inline(always)]
+fn probe_due<A: Addr, T: Tables<A>>(flags: u32, state: T::Mem, tables: &T, now: u32) -> u32 {
+    let since = (now << 8).wrapping_sub(flags & !0xff) >> 8;
+    if since < tables.hz() {
+        return flags & 0xff;
+    }
+    if T::LAYER == Layer::Stack {
+        state.store(HOP_FLAGS, flags & 0xff | now << 8);
+    }
+    flags & 0xff | hop_flag::PROBE
+}
+
+/// What the entry keeps of a reply's hop in its four flags; it has no room for the MTU itself.
+const KEPT_XDP_TARGET: u8 = 1;
+const KEPT_FULL_MTU: u8 = 2;
+const FULL_MTU: u32 = 1500;
+
+/// The way back to the client of a masqueraded connection. The MTU is 1500 or, when smaller, asked anew.
+#[inline(always)]
+pub fn reply_hop<A: Addr, T: Tables<A>>(client: A, conn: Entry<A, T::Set>, tables: &T, now: u32) -> Hop<A> {
+    let quarter = (now / (tables.hz() / 4).max(1)) as u8;
+    let kept = conn.reply_hop();
+    if kept.ifindex != 0 && kept.at == quarter && kept.flags & KEPT_FULL_MTU != 0 {
+        let xdp = if kept.flags & KEPT_XDP_TARGET != 0 { hop_flag::XDP_TARGET } else { 0 };
+        let flags = hop_flag::ROUTED | hop_flag::RESOLVED | xdp;
+        return Hop { flags, ifindex: kept.ifindex, macs: kept.macs, mtu: FULL_MTU, via: client };
+    }
+    let mut hop = tables.route(client);
+    if hop.has(hop_flag::RESOLVED) && hop.ifindex < 1 << 20 {
+        let xdp = if hop.has(hop_flag::XDP_TARGET) { KEPT_XDP_TARGET } else { 0 };
+        let full = if hop.mtu >= FULL_MTU { KEPT_FULL_MTU } else { 0 };
+        conn.set_reply_hop(ReplyHop { at: quarter, flags: xdp | full, ifindex: hop.ifindex, macs: hop.macs });
+    }
+    // In TC each refresh probes; in XDP one in 64, because that packet has to go up.
+    if T::LAYER == Layer::Stack || tables.random() & 63 == 0 {
+        hop.flags |= hop_flag::PROBE;
+    }
+    hop
+}

@@ -1,0 +1,80 @@
+//! A new connection: which service, which server, a new entry.
+
+use super::account::count_connection;
+use super::load::bind;
+use super::{Answer, Decision, DropReason, Tables, admit, find_service, flow};
+use crate::conn::entry::{NewEntry, Word};
+use crate::conn::{self, Entry, Inserted};
+use crate::fwd::Method;
+use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global};
+use crate::mem::Mem;
+use crate::sched;
+use crate::wire::{Addr, Packet, icmp};
+
+/// Finds a server for the first packet of a flow and opens a connection; or says what else happens to the packet.
+#[inline(always)]
+pub fn open_conn<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    settings: &Settings,
+    now: u32,
+) -> Result<Entry<A, T::Set>, Decision<A>> {
+    if !admit(packet, settings) {
+        return Err(Decision::Pass);
+    }
+    let service_id = find_service(packet, tables, settings).ok_or(Decision::Pass)?;
+    let service = tables.service(service_id).ok_or(Decision::Pass)?;
+    let dest_id = schedule(packet, tables, service_id, service).ok_or(Decision::Answer(NO_SERVER))?;
+    let dest = tables.dest(dest_id).ok_or(Decision::Pass)?;
+    match conn::insert(tables, &new_entry(packet, dest_id, dest, now)) {
+        Inserted::New(entry, _) => {
+            if let Some(state) = tables.dest_state(dest_id) {
+                bind(dest, state);
+            }
+            if let Some(global) = tables.global() {
+                global.add(global::CONNS, 1);
+            }
+            count_connection(dest_id, tables);
+            Ok(entry)
+        }
+        Inserted::Lost => {
+            conn::find_inbound(tables, &flow(packet)).ok_or(Decision::Drop(DropReason::Contended))
+        }
+        Inserted::Full => Err(Decision::Drop(DropReason::TableFull)),
+    }
+}
+
+const NO_SERVER: Answer = Answer { error: icmp::Error::PortUnreachable, reason: DropReason::NoServer };
+
+
+/// The server that the service's scheduler picks.
+#[inline(always)]
+pub fn schedule<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    service_id: u32,
+    service: &ServiceConfig,
+) -> Option<u32> {
+    // A packet for another port than the service's (port 0, FTP) needs persistence to be followed by its kin.
+    if service.key.protocol != 0 && service.key.port != packet.dport {
+        return None;
+    }
+    sched::pick(packet, tables, service_id, service)
+}
+
+#[inline(always)]
+fn new_entry<A: Addr>(packet: &Packet<A>, dest_id: u32, dest: &DestConfig, now: u32) -> NewEntry<A> {
+    // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
+    let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
+    NewEntry {
+        flow: flow(packet),
+        dest_addr: A::from_words(|i| dest.addr[i & 3]),
+        dest_port: if dest.method == Method::Masquerade as u8 { dest.port } else { packet.dport },
+        word: Word::new(0, dest.method, Word::INACTIVE | seen),
+        dest: dest_id,
+        now,
+        timeout: u32::MAX >> 1,
+        control: NONE,
+        mark: packet.mark,
+    }
+}

@@ -1,0 +1,55 @@
+//! Which service a packet is for: its mark, then its exact address, then port 21 for FTP's data, then port 0.
+
+use super::Tables;
+use crate::maps::{ServiceKey, Settings};
+use crate::wire::{Addr, Be16, Be32, Packet, ip_proto};
+
+/// FTP's control and data ports (RFC 959).
+const FTP: Be16 = Be16::new(21);
+const FTP_DATA: Be16 = Be16::new(20);
+
+/// The service, or none. The order is the one of IPVS (Linux 6.1, `ip_vs_service_find`).
+#[inline(always)]
+pub fn find_service<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, settings: &Settings) -> Option<u32> {
+    if packet.mark != 0 && settings.mark_services != 0 {
+        let id = tables.service_id(&mark_key::<A>(packet.mark));
+        if id.is_some() {
+            return id;
+        }
+    }
+    let mut key = address_key(packet.proto, packet.dst, packet.dport);
+    let mut id = tables.service_id(&key);
+    if id.is_none() && packet.proto == ip_proto::TCP && settings.ftp_services != 0 {
+        let passive = packet.dport.get() as u32 >= settings.unprivileged_port;
+        if packet.dport == FTP_DATA || passive {
+            key.port = FTP;
+            id = tables.service_id(&key);
+        }
+    }
+    if id.is_none() && settings.port_zero_services != 0 {
+        key.port = Be16(0);
+        id = tables.service_id(&key);
+    }
+    id
+}
+
+#[inline(always)]
+pub fn address_key<A: Addr>(proto: u8, addr: A, port: Be16) -> ServiceKey {
+    let mut words = [Be32(0); 4];
+    let mut i = 0;
+    while i < A::WORDS {
+        words[i & 3] = addr.word(i);
+        i += 1;
+    }
+    ServiceKey { addr: words, port, protocol: proto, family: family::<A>() }
+}
+
+#[inline(always)]
+pub fn mark_key<A: Addr>(mark: u32) -> ServiceKey {
+    let addr = [Be32(mark), Be32(0), Be32(0), Be32(0)];
+    ServiceKey { addr, port: Be16(0), protocol: 0, family: family::<A>() }
+}
+
+const fn family<A: Addr>() -> u8 {
+    if A::WORDS == 1 { 4 } else { 6 }
+}

@@ -1,0 +1,68 @@
+//! States of connections: what each packet does to them and how long they live then.
+//!
+//! The tables are those of kernel IPVS (Linux 6.1), observed from outside and from its documentation; a state's
+//! timeout is found in `Settings::timeouts` at the protocol's base plus the state.
+
+pub mod tcp;
+pub mod udp;
+
+use crate::wire::{Packet, ip_proto};
+
+/// Which way a packet goes, and what the state machine sees of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    /// From the client, both directions pass by (NAT).
+    Input,
+    /// From the real server.
+    Output,
+    /// From the client, replies take another way (DR, TUN).
+    InputOnly,
+}
+
+/// Index of the timeout of `state` in `Settings::timeouts`.
+#[inline(always)]
+pub const fn timeout_index(proto: u8, state: u8) -> usize {
+    let base = match proto {
+        ip_proto::TCP => 0,
+        ip_proto::UDP => 16,
+        _ => 32,
+    };
+    base + (state & 15) as usize
+}
+
+/// The state after a packet.
+#[inline(always)]
+pub fn next_state<A>(packet: &Packet<A>, view: View, state: u8, secure: bool) -> u8 {
+    if packet.proto == ip_proto::TCP {
+        tcp::next(packet.tcp_flags, view, state, secure)
+    } else {
+        udp::NORMAL
+    }
+}
+
+/// Does a connection in this state count as active?
+#[inline(always)]
+pub const fn is_active(proto: u8, state: u8) -> bool {
+    proto == ip_proto::TCP && tcp::is_active(state)
+}
+
+/// The timeouts in seconds that an instance starts with, at the indices of [`timeout_index`].
+pub const DEFAULT_TIMEOUT_SECS: [u32; 64] = {
+    let mut t = [2; 64];
+    let mut i = 0;
+    while i < tcp::TIMEOUT_SECS.len() {
+        t[i] = tcp::TIMEOUT_SECS[i];
+        i += 1;
+    }
+    t[16 + udp::NORMAL as usize] = udp::TIMEOUT_SECS;
+    t
+};
+
+/// The name of a state in listings.
+pub fn state_name(proto: u8, state: u8) -> &'static str {
+    match proto {
+        ip_proto::TCP => tcp::NAMES.get(state as usize).copied().unwrap_or("ERR!"),
+        ip_proto::UDP if state == udp::NORMAL => "UDP",
+        _ => "NONE",
+    }
+}

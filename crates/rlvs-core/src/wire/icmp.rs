@@ -1,0 +1,40 @@
+//! The ICMP errors that a director sends itself (RFC 792; RFC 1191 for the MTU; RFC 1812, section 4.3.2.3 for how
+//! much is quoted).
+
+pub const HEADER_LEN: usize = 8;
+/// An error quotes as much of the packet as fits into 576 bytes with a 20-byte IP header and this header.
+pub const MAX_QUOTE: usize = 576 - 20 - HEADER_LEN;
+/// Type of service and time to live of errors that Linux sends (`icmp_send`: precedence "internetwork control").
+pub const TOS: u8 = 0xc0;
+pub const TTL: u8 = 64;
+
+/// An error about a packet that cannot be forwarded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// Type 3, code 3: no real server can be had.
+    PortUnreachable,
+    /// Type 3, code 4; the next hop's MTU in bytes.
+    FragmentationNeeded { mtu: u16 },
+    /// Type 11, code 0.
+    TimeExceeded,
+}
+
+impl Error {
+    #[inline(always)]
+    pub const fn kind_and_code(self) -> (u8, u8) {
+        match self {
+            Error::PortUnreachable => (3, 3),
+            Error::FragmentationNeeded { .. } => (3, 4),
+            Error::TimeExceeded => (11, 0),
+        }
+    }
+
+    /// The second word of the ICMP header, as a number.
+    #[inline(always)]
+    pub const fn rest(self) -> u32 {
+        match self {
+            Error::FragmentationNeeded { mtu } => mtu as u32,
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! From a frame to a [`Packet`]: the fields that the story needs.
+
+use super::be::{Be16, Be32};
+use super::checksum::{add, fold};
+use super::eth::{self, EtherType};
+use super::{Frame, View, ip_proto, ipv4};
+
+/// What the story knows of a packet. Offsets count from the start of the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Packet<A> {
+    pub src: A,
+    pub dst: A,
+    pub sport: Be16,
+    pub dport: Be16,
+    pub proto: u8,
+    /// 0 where the protocol is not TCP.
+    pub tcp_flags: u8,
+    pub tos: u8,
+    pub ttl: u8,
+    pub dont_fragment: bool,
+    /// Where the IP header starts and the transport header starts.
+    pub ip_at: u16,
+    pub l4_at: u16,
+    /// Bytes of the whole IP packet, from its header.
+    pub total_len: u16,
+    /// The same, as it will be on the link: 0 for a packet that the kernel cuts into fitting pieces later (GSO).
+    pub segment_len: u16,
+    pub ip_check: Be16,
+    pub l4_check: Be16,
+    /// The firewall mark, 0 for none; not of the wire.
+    pub mark: u32,
+}
+
+impl<A> Packet<A> {
+    /// Bytes from the transport header to the end of the packet.
+    #[inline(always)]
+    pub fn l4_len(&self) -> u16 {
+        self.total_len.wrapping_sub(self.l4_at.wrapping_sub(self.ip_at))
+    }
+}
+
+impl Packet<Be32> {
+    /// Does the checksum field hold the bare sum of the pseudo header? Then hardware was to complete it
+    /// (CHECKSUM_PARTIAL), and whoever changes the packet without knowing that breaks it. One whole checksum in
+    /// 65,536 looks the same; treating it likewise costs only time.
+    #[inline(always)]
+    pub fn checksum_looks_partial(&self) -> bool {
+        fold(super::checksum::pseudo(self.src, self.dst, self.proto, self.l4_len())) == self.l4_check.0
+    }
+}
+
+/// Why a frame is none of the story's business.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Skip {
+    /// Not IPv4, or to a group address of the link.
+    OtherLink,
+    /// Shorter than its headers say, or a header checksum that is wrong: the stack counts and drops it.
+    Malformed,
+    /// A fragment.
+    Fragment,
+    /// Neither TCP nor UDP.
+    OtherProtocol,
+}
+
+/// Reads an Ethernet frame with an IPv4 packet.
+#[inline(always)]
+pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
+    let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN).ok_or(Skip::Malformed)?;
+    if EtherType(head.be16(eth::TYPE_AT)) != EtherType::IPV4 || head.u8(eth::DST_AT) & eth::GROUP_BIT != 0 {
+        return Err(Skip::OtherLink);
+    }
+    const IP: usize = eth::HEADER_LEN;
+    let first = head.u8(IP);
+    if first >> 4 != 4 {
+        return Err(Skip::Malformed);
+    }
+    let header_len = (first & 15) as usize * 4;
+    let total_len = head.be16(IP + ipv4::TOTAL_LEN_AT).get();
+    if header_len < ipv4::MIN_LEN || (total_len as usize) < header_len {
+        return Err(Skip::Malformed);
+    }
+    let frag = head.be16(IP + ipv4::FRAG_AT).get();
+    if frag & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK) != 0 {
+        return Err(Skip::Fragment);
+    }
+    if !header_sum_is_right(frame, head, header_len) {
+        return Err(Skip::Malformed);
+    }
+    let mut packet = Packet {
+        src: head.be32(IP + ipv4::SRC_AT),
+        dst: head.be32(IP + ipv4::DST_AT),
+        sport: Be16(0),
+        dport: Be16(0),
+        proto: head.u8(IP + ipv4::PROTO_AT),
+        tcp_flags: 0,
+        tos: head.u8(IP + ipv4::TOS_AT),
+        ttl: head.u8(IP + ipv4::TTL_AT),
+        dont_fragment: frag & ipv4::DONT_FRAGMENT != 0,
+        ip_at: IP as u16,
+        l4_at: (IP + header_len) as u16,
+        total_len,
+        segment_len: total_len,
+        ip_check: head.be16(IP + ipv4::CHECK_AT),
+        l4_check: Be16(0),
+        mark: 0,
+    };
+    read_ports(frame, IP + header_len, &mut packet)?;
+    Ok(packet)
+}
+
+/// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768).
+#[inline(always)]
+fn read_ports<F: Frame>(frame: F, at: usize, packet: &mut Packet<Be32>) -> Result<(), Skip> {
+    if packet.proto == ip_proto::TCP {
+        let l4 = frame.view(at, 20).ok_or(Skip::Malformed)?;
+        if packet.l4_len() < 20 {
+            return Err(Skip::Malformed);
+        }
+        (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
+        packet.tcp_flags = l4.u8(13);
+        packet.l4_check = l4.be16(16);
+    } else if packet.proto == ip_proto::UDP {
+        let l4 = frame.view(at, 8).ok_or(Skip::Malformed)?;
+        if packet.l4_len() < 8 {
+            return Err(Skip::Malformed);
+        }
+        (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
+        packet.l4_check = l4.be16(6);
+    } else {
+        return Err(Skip::OtherProtocol);
+    }
+    Ok(())
+}
+
+/// The header's own checksum (RFC 791): the sum over all its words is zero.
+#[inline(always)]
+fn header_sum_is_right<F: Frame>(frame: F, head: F::View, header_len: usize) -> bool {
+    const IP: usize = eth::HEADER_LEN;
+    let mut sum = head.be32(IP).0;
+    sum = add(sum, head.be32(IP + 4).0);
+    sum = add(sum, head.be32(IP + 8).0);
+    sum = add(sum, head.be32(IP + 12).0);
+    sum = add(sum, head.be32(IP + 16).0);
+    let mut at = ipv4::MIN_LEN;
+    while at < 60 && at < header_len {
+        match frame.view(IP + at, 4) {
+            Some(option) => sum = add(sum, option.be32(0).0),
+            None => return false,
+        }
+        at += 4;
+    }
+    fold(sum) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::vec::Vec;
+
+    fn frame(ip: &str) -> Vec<u8> {
+        let mut f = std::vec![2, 0, 0, 0, 0, 0xfe, 2, 0, 0, 0, 0, 1, 8, 0];
+        f.extend((0..ip.len()).step_by(2).map(|i| u8::from_str_radix(&ip[i..i + 2], 16).unwrap()));
+        f
+    }
+
+    const SYN: &str =
+        "45100030424200003c0685f9ac1000090a00006404570050000003e8000000007002400084130000020405b401010402";
+    const OPTIONS: &str =
+        "4600002c1234000040061d17ac1000090a00006494040000045700500000041000001389501040009d170000";
+
+    #[test]
+    fn reads_a_syn() {
+        let p = parse(frame(SYN).as_slice()).unwrap();
+        assert_eq!((p.sport.get(), p.dport.get(), p.proto, p.tcp_flags), (1111, 80, 6, 2));
+        assert_eq!((p.tos, p.ttl, p.total_len, p.l4_at, p.dont_fragment), (0x10, 60, 48, 34, false));
+        assert_eq!(p.dst.bytes(), [10, 0, 0, 100]);
+        assert!(!p.checksum_looks_partial());
+    }
+
+    #[test]
+    fn options_move_the_transport_header_and_are_summed() {
+        assert_eq!(parse(frame(OPTIONS).as_slice()).unwrap().l4_at, 38);
+        let mut bad = frame(OPTIONS);
+        bad[14 + 21] ^= 1;
+        assert_eq!(parse(bad.as_slice()), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let whole = frame(SYN);
+        for len in 0..54 {
+            assert_eq!(parse(&whole[..len]), Err(Skip::Malformed), "{len} bytes");
+        }
+    }
+}
