@@ -1,0 +1,224 @@
+//! The lab's client: HTTP and UDP, small enough to see what it does, with a time limit on everything. Call it inside the
+//! client's namespace: `lab.client().run(|| client::who(VIP, 80))`.
+
+use super::responder::body;
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a single step (connecting, the next bytes, an answer) may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests served, by server.
+pub type Tally = BTreeMap<String, usize>;
+
+/// A bulk transfer that arrived unharmed.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer {
+    pub bytes: u64,
+    pub took: Duration,
+}
+
+impl Transfer {
+    pub fn gbit_per_s(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.took.as_secs_f64() / 1e9
+    }
+}
+
+/// A connection that stays open for several requests.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn open(addr: Ipv4Addr, port: u16) -> Result<Connection> {
+        Connection::open_within(addr, port, PATIENCE)
+    }
+
+    pub fn open_within(addr: Ipv4Addr, port: u16, limit: Duration) -> Result<Connection> {
+        let stream = TcpStream::connect_timeout(&SocketAddr::from((addr, port)), limit)
+            .with_context(|| format!("connecting to {addr}:{port}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream: BufReader::with_capacity(256 * 1024, stream) })
+    }
+
+    /// Who is at the other end.
+    pub fn who(&mut self) -> Result<String> {
+        self.request("GET /", "")?;
+        Ok(self.text()?.trim().to_owned())
+    }
+
+    /// Fetches `len` bytes, taking at least `pace`, and compares their SHA-256 with what was asked for.
+    pub fn download(&mut self, len: u64, pace: Duration) -> Result<Transfer> {
+        let began = Instant::now();
+        self.request(&format!("GET /bytes/{len}"), "")?;
+        ensure!(self.response()? == len, "wrong length announced");
+        let mut bytes = vec![0; len as usize];
+        let mut pace = Pace { began, len, pace, done: 0 };
+        for piece in bytes.chunks_mut(1 << 20) {
+            self.stream.read_exact(piece).context("downloading")?;
+            pace.keep(piece.len());
+        }
+        let took = began.elapsed();
+        let mut hash = Sha256::new();
+        hash.update(&bytes);
+        ensure!(body::hex(hash) == body::sha256(len), "{len} bytes came down, but not those that were sent");
+        Ok(Transfer { bytes: len, took })
+    }
+
+    /// Sends `len` bytes, taking at least `pace`; the server says which SHA-256 it saw.
+    pub fn upload(&mut self, len: u64, pace: Duration) -> Result<Transfer> {
+        let began = Instant::now();
+        self.request("POST /upload", &format!("Content-Length: {len}\r\n"))?;
+        let mut to = Paced { to: self.stream.get_mut(), pace: Pace { began, len, pace, done: 0 } };
+        body::write(&mut to, len).context("uploading")?;
+        let text = self.text()?;
+        let took = began.elapsed();
+        let seen: Vec<&str> = text.split_whitespace().collect();
+        let sent = [&len.to_string(), &body::sha256(len)];
+        ensure!(seen.len() == 3 && seen[..2] == sent, "sent {} {}, the server saw {text}", sent[0], sent[1]);
+        Ok(Transfer { bytes: len, took })
+    }
+
+    fn request(&mut self, what: &str, headers: &str) -> Result<()> {
+        let text = format!("{what} HTTP/1.1\r\nHost: lab\r\n{headers}\r\n");
+        self.stream.get_mut().write_all(text.as_bytes()).context("sending a request")
+    }
+
+    /// Reads a response up to its body, and returns the body's length.
+    fn response(&mut self) -> Result<u64> {
+        let mut len = None;
+        let mut status = None;
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line).context("waiting for a response")? == 0 {
+                bail!("the server closed the connection");
+            }
+            let line = line.trim_end();
+            match line.split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    len = Some(value.parse()?)
+                }
+                _ if line.is_empty() => break,
+                _ => status = status.or_else(|| line.strip_prefix("HTTP/1.1 ").map(str::to_owned)),
+            }
+        }
+        match status {
+            Some(ok) if ok.starts_with("200") => len.context("a response without a length"),
+            other => bail!("the server refused: {other:?}"),
+        }
+    }
+
+    fn text(&mut self) -> Result<String> {
+        let len = self.response()?;
+        let mut text = String::new();
+        (&mut self.stream).take(len).read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// One request on a connection of its own: which server answers.
+pub fn who(addr: Ipv4Addr, port: u16) -> Result<String> {
+    Connection::open(addr, port)?.who()
+}
+
+/// `requests` connections one after the other; who served how many.
+pub fn tally_tcp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
+    tally(requests, || who(addr, port))
+}
+
+/// One datagram from a port of its own; which server answers.
+pub fn ask(addr: Ipv4Addr, port: u16, limit: Duration) -> Result<String> {
+    Asker::open(addr, port)?.ask("what is your name?", limit)
+}
+
+/// `requests` datagrams, each from a port of its own; who served how many.
+pub fn tally_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
+    tally(requests, || ask(addr, port, PATIENCE))
+}
+
+/// As a whole: a new connection and a download as fast as it goes.
+pub fn download(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
+    Connection::open(addr, port)?.download(len, Duration::ZERO)
+}
+
+/// As a whole: a new connection and an upload as fast as it goes.
+pub fn upload(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
+    Connection::open(addr, port)?.upload(len, Duration::ZERO)
+}
+
+/// A UDP socket that talks to one address and takes answers from nowhere else.
+pub struct Asker {
+    socket: UdpSocket,
+}
+
+impl Asker {
+    pub fn open(addr: Ipv4Addr, port: u16) -> Result<Asker> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((addr, port))?;
+        Ok(Asker { socket })
+    }
+
+    /// Sends `text`, checks the echo, returns the server's name.
+    pub fn ask(&self, text: &str, limit: Duration) -> Result<String> {
+        self.socket.set_read_timeout(Some(limit))?;
+        self.socket.send(text.as_bytes()).context("sending a datagram")?;
+        let mut answer = vec![0; 65_536];
+        let len = match self.socket.recv(&mut answer) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => bail!("no answer within {limit:?}"),
+            other => other.context("waiting for a datagram")?,
+        };
+        let answer = std::str::from_utf8(&answer[..len]).context("not what was sent")?;
+        let (name, echo) = answer.split_once('\n').context("an answer without a name")?;
+        ensure!(echo == text, "the echo is {echo:?}");
+        Ok(name.to_owned())
+    }
+}
+
+fn tally(requests: usize, mut one: impl FnMut() -> Result<String>) -> Result<Tally> {
+    let mut tally = Tally::new();
+    for n in 1..=requests {
+        let server = one().with_context(|| format!("request {n} of {requests}"))?;
+        *tally.entry(server).or_default() += 1;
+    }
+    Ok(tally)
+}
+
+/// Sleeps as needed so that `len` bytes take at least `pace`.
+struct Pace {
+    began: Instant,
+    len: u64,
+    pace: Duration,
+    done: u64,
+}
+
+impl Pace {
+    fn keep(&mut self, more: usize) {
+        self.done += more as u64;
+        let due = self.pace.mul_f64(self.done as f64 / self.len as f64);
+        thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+}
+
+struct Paced<'a> {
+    to: &'a mut TcpStream,
+    pace: Pace,
+}
+
+impl Write for Paced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.pace.keep(n);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}

@@ -1,0 +1,4 @@
+//! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
+
+pub mod demo;
+pub mod responder;
