@@ -1,0 +1,41 @@
+# The commands of the README. Each installs what it needs on a bare Debian 12; elsewhere it says what is missing.
+
+CARGO  ?= .ci/cargo
+PREFIX ?= /usr/local
+# Given to `rlvs demo`, e.g. make demo DEMO="--mode dr --keep"
+DEMO   ?=
+
+.PHONY: help demo test check bpf install root
+
+help:
+	@echo 'make demo     (root)  a lab of five namespaces: client, director, three real servers; NAT, DR and TUN'
+	@echo 'make test     (root)  every test; those that need the kernel do not skip'
+	@echo 'make check            formatting, clippy, licences, the rules of the house'
+	@echo 'make bpf              rebuild the packet programs (needs the BPF toolchain; installs it when root)'
+	@echo 'make install          rlvs, ipvsadm, ipvsadm-save, ipvsadm-restore in $$(DESTDIR)$$(PREFIX)/sbin'
+
+demo: root
+	$(CARGO) run --release --quiet --package rlvs -- demo $(DEMO)
+
+test: root
+	$(CARGO) test --workspace
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) xtask lint
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo 'cargo-deny is not installed: licences and sources not checked'; fi
+
+bpf:
+	.ci/install-bpf-toolchain
+	$(CARGO) xtask bpf
+
+install:
+	$(CARGO) build --release --package rlvs
+	install -D --mode=755 "$${CARGO_TARGET_DIR:-target}/release/rlvs" "$(DESTDIR)$(PREFIX)/sbin/rlvs"
+	for name in ipvsadm ipvsadm-save ipvsadm-restore; do \
+		ln -sfn rlvs "$(DESTDIR)$(PREFIX)/sbin/$$name"; done
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo 'this needs root (network namespaces, BPF): sudo make $(MAKECMDGOALS)' >&2; exit 1; }
