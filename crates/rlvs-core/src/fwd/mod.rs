@@ -11,7 +11,8 @@ use crate::conn::Entry;
 use crate::maps::{DestConfig, Settings};
 use crate::mem::Mem;
 use crate::path::{Answer, Decision, DropReason, Hop, Tables, hop_flag};
-use crate::wire::{Addr, Be16, Packet, icmp};
+use crate::wire::checksum::{add, update};
+use crate::wire::{Addr, Be16, Packet, icmp, ip_proto};
 
 /// Numbers of `DestConfig::method`; those of IPVS's connection flags (`ip_vs.h`, `IP_VS_CONN_F_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,35 @@ impl<A> Edit<A> {
             _ => 0,
         }
     }
+}
+
+/// Fields of the packet after the change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewritten {
+    pub ttl: u8,
+    pub ip_check: Be16,
+    /// TCP's or UDP's checksum; meaningless where a UDP packet has none.
+    pub l4_check: Be16,
+}
+
+/// Time to live and checksums as the hands have to write them. Checksums are updated, never computed anew (RFC 1624):
+/// a wrong one stays wrong, so the receiver still finds out.
+#[inline(always)]
+pub fn rewritten<A: Addr>(packet: &Packet<A>, edit: &Edit<A>) -> Rewritten {
+    let ttl = packet.ttl.wrapping_sub(1);
+    let old = Be16::from_bytes([packet.ttl, packet.proto]);
+    let new = Be16::from_bytes([ttl, packet.proto]);
+    let mut ip_change = add(!old.0 as u32 & 0xffff, new.0 as u32);
+    let mut l4_check = packet.l4_check;
+    if let Edit::Nat(rewrite) = edit {
+        let addresses = rewrite.address_change(packet);
+        ip_change = add(ip_change, addresses);
+        l4_check = update(l4_check, add(addresses, rewrite.port_change(packet)));
+        if packet.proto == ip_proto::UDP && l4_check.0 == 0 {
+            l4_check = Be16(0xffff); // RFC 768: zero would say "none"
+        }
+    }
+    Rewritten { ttl, ip_check: update(packet.ip_check, ip_change), l4_check }
 }
 
 /// Plans the way of a client's packet to its server.

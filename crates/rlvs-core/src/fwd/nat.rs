@@ -17,9 +17,10 @@ use crate::wire::checksum::{add, change};
 use crate::wire::{Addr, Be16, Packet};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum Side {
-    Source,
-    Destination,
+    Source = 0,
+    Destination = 1,
 }
 
 /// One side of the flow gets a new address and port.

@@ -1,0 +1,48 @@
+//! The hands of the director: the XDP and TC programs.
+//!
+//! Read bytes, ask the brain (`rlvs_core::path::decide`), do as it says. No policy here.
+//!
+//! | program | what |
+//! |---|---|
+//! | `rlvs_xdp` | native XDP (takes frames in several buffers) |
+//! | `rlvs_xdp_skb` | generic XDP (a program that takes several buffers hands TC a broken frame there) |
+//! | `rlvs_tc` | TC ingress: everything that XDP passes up, or everything |
+//! | `rlvs_command` | orders of user space, run by `BPF_PROG_TEST_RUN` |
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
+
+#[cfg(target_arch = "bpf")]
+mod answer;
+#[cfg(target_arch = "bpf")]
+mod command;
+#[cfg(target_arch = "bpf")]
+mod frame;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod memory;
+#[cfg(target_arch = "bpf")]
+mod sum;
+#[cfg(target_arch = "bpf")]
+mod tables;
+#[cfg(target_arch = "bpf")]
+mod tc;
+#[cfg(target_arch = "bpf")]
+mod ticker;
+#[cfg(target_arch = "bpf")]
+mod xdp;
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // Never reached: a program with a reachable panic does not load.
+    loop {}
+}
+
+/// Some helpers are for programs under the GPL only; this crate is available under it (see Cargo.toml).
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

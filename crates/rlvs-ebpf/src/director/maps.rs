@@ -1,0 +1,58 @@
+//! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::bpf_timer;
+use aya_ebpf::btf_maps;
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, HashMap};
+use rlvs_core::conn::SET_WORDS;
+use rlvs_core::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_state, global, stats};
+
+/// `BPF_F_MMAPABLE` (Linux 5.5): user space reads and writes these without a system call.
+const SHARED: u32 = 1 << 10;
+
+#[map]
+pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, SHARED);
+#[map]
+pub static FILTER: Array<Filter> = Array::with_max_entries(1, SHARED);
+#[map]
+pub static SERVICES: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1024, 0);
+#[map]
+pub static SERVICE: Array<ServiceConfig> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static DEST: Array<DestConfig> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static LINKS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+
+#[map]
+pub static DEST_STATE: Array<[u32; dest_state::WORDS]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static SCHED_STATE: Array<[u32; 16]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static STATS: Array<[u32; stats::WORDS]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static DROPS: Array<u64> = Array::with_max_entries(64, SHARED);
+#[map]
+pub static CONNS: Array<[u32; SET_WORDS]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static GLOBAL: Array<[u32; global::WORDS]> = Array::with_max_entries(1, SHARED);
+
+#[repr(C)]
+pub struct Ticker {
+    pub timer: bpf_timer,
+}
+#[btf_map]
+pub static TICKER: btf_maps::Array<Ticker, 1> = btf_maps::Array::new();
+
+/// Jiffies per second of this kernel.
+#[unsafe(no_mangle)]
+pub static HZ: Global<u32> = Global::new(250);
+/// Sets of the connection table, less one.
+#[unsafe(no_mangle)]
+pub static SET_MASK: Global<u32> = Global::new(1023);
+/// Secret of the connection table's hash.
+#[unsafe(no_mangle)]
+pub static SEED: Global<u64> = Global::new(0);
+/// Processors that may exist: rows of `STATS` for each destination.
+#[unsafe(no_mangle)]
+pub static CPUS: Global<u32> = Global::new(1);

@@ -1,0 +1,242 @@
+//! What the brain asks of the world, answered from maps and helpers.
+
+use crate::maps;
+use crate::memory::Words;
+use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup};
+use aya_ebpf::helpers::generated as helpers;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use rlvs_core::conn::Sets;
+use rlvs_core::fwd::Edit;
+use rlvs_core::maps::{DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, links};
+use rlvs_core::mem::Mem;
+use rlvs_core::path::{Candidate, Decision, DropReason, Hop, Layer, Look, Tables, hop_flag};
+use rlvs_core::wire::{Be32, Packet, ip_proto};
+
+/// A compile-time [`Layer`].
+pub trait At {
+    const LAYER: Layer;
+}
+pub struct Xdp;
+impl At for Xdp {
+    const LAYER: Layer = Layer::Driver;
+}
+pub struct Tc;
+impl At for Tc {
+    const LAYER: Layer = Layer::Stack;
+}
+
+/// The tables as a program sees them. `context` is what helpers want, `ifindex` where the frame came in.
+pub struct Kernel<L> {
+    pub context: *mut c_void,
+    pub ifindex: u32,
+    pub layer: PhantomData<L>,
+}
+
+const AF_INET: u8 = 2;
+/// More destinations than any map can hold; a walk ends at the end of its list.
+const MANY: u32 = 1 << 20;
+
+// SAFETY (all map accesses below): values of array maps live as long as the programs; configuration is read only.
+impl<L: At> Sets<Be32> for Kernel<L> {
+    type Set = Words<255>;
+    #[inline(always)]
+    fn set(&self, index: u32) -> Option<Words<255>> {
+        maps::CONNS.get_ptr_mut(index).map(|p| unsafe { Words::from_ptr(p.cast()) })
+    }
+    #[inline(always)]
+    fn set_mask(&self) -> u32 {
+        maps::SET_MASK.load()
+    }
+    #[inline(always)]
+    fn seed(&self) -> u64 {
+        maps::SEED.load()
+    }
+}
+
+impl<L: At> Tables<Be32> for Kernel<L> {
+    type Mem = Words<15>;
+    const LAYER: Layer = L::LAYER;
+
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        maps::SETTINGS.get(0)
+    }
+    #[inline(always)]
+    fn filter(&self) -> Option<&Filter> {
+        maps::FILTER.get(0)
+    }
+    #[inline(always)]
+    fn service_id(&self, key: &ServiceKey) -> Option<u32> {
+        unsafe { maps::SERVICES.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn service(&self, id: u32) -> Option<&ServiceConfig> {
+        maps::SERVICE.get(id)
+    }
+    #[inline(always)]
+    fn dest(&self, id: u32) -> Option<&DestConfig> {
+        maps::DEST.get(id)
+    }
+    #[inline(always)]
+    fn dest_state(&self, id: u32) -> Option<Words<15>> {
+        maps::DEST_STATE.get_ptr_mut(id).map(|p| unsafe { Words::new(p) })
+    }
+    #[inline(always)]
+    fn sched_state(&self, service: u32) -> Option<Words<15>> {
+        maps::SCHED_STATE.get_ptr_mut(service).map(|p| unsafe { Words::new(p) })
+    }
+    #[inline(always)]
+    fn stats(&self, dest: u32) -> Option<Words<15>> {
+        let cpu = unsafe { helpers::bpf_get_smp_processor_id() };
+        let row = dest.wrapping_mul(maps::CPUS.load()).wrapping_add(cpu);
+        maps::STATS.get_ptr_mut(row).map(|p| unsafe { Words::new(p) })
+    }
+    #[inline(always)]
+    fn global(&self) -> Option<Words<15>> {
+        maps::GLOBAL.get_ptr_mut(0).map(|p| unsafe { Words::new(p) })
+    }
+    #[inline(always)]
+    fn hz(&self) -> u32 {
+        maps::HZ.load()
+    }
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        unsafe { helpers::bpf_get_prandom_u32() }
+    }
+    fn route(&self, to: Be32) -> Hop<Be32> {
+        route(self.context, self.ifindex, to)
+    }
+    #[inline(always)]
+    fn hinted_route(&self, dest: &DestConfig) -> Hop<Be32> {
+        let mut hop = Hop::unroutable();
+        if dest.hint_ifindex != 0 {
+            hop.flags = hop_flag::ROUTED;
+            hop.ifindex = dest.hint_ifindex;
+            hop.via = dest.hint_via[0];
+            hop.mtu = 1500;
+        }
+        hop
+    }
+    #[inline(always)]
+    fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
+        // SAFETY: the looks are plain numbers; the copy is copied back before anybody reads the original.
+        let mut walk = Walk { next: first, look: unsafe { core::ptr::read(look) } };
+        unsafe {
+            helpers::bpf_loop(MANY, step::<K> as *const () as *mut c_void, (&raw mut walk).cast(), 0);
+            core::ptr::write(look, walk.look);
+        }
+    }
+    /// XDP leaves to TC what needs a neighbour, a checksum to be completed, an ICMP answer, or an interface that
+    /// cannot take its frames.
+    #[inline(always)]
+    fn can_finish(&self, packet: &Packet<Be32>, decision: &Decision<Be32>) -> bool {
+        if L::LAYER == Layer::Stack {
+            return true;
+        }
+        match decision {
+            Decision::Forward(f) => {
+                const READY: u32 = hop_flag::RESOLVED | hop_flag::XDP_TARGET;
+                let sum_missing = packet.proto == ip_proto::UDP && packet.l4_check.0 == 0;
+                f.hop.flags & (READY | hop_flag::PROBE) == READY
+                    && !(sum_missing && matches!(f.edit, Edit::Nat(_)))
+                    && !packet.checksum_looks_partial()
+            }
+            Decision::Answer(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// One step of a walk along a service's destinations.
+struct Walk<K> {
+    next: u32,
+    look: K,
+}
+
+unsafe extern "C" fn step<K: Look>(_: u64, walk: *mut c_void) -> i64 {
+    // SAFETY: `bpf_loop` hands on the pointer that `each_dest` gave it.
+    let walk = unsafe { &mut *walk.cast::<Walk<K>>() };
+    let id = walk.next;
+    let Some(dest) = maps::DEST.get(id) else {
+        return 1;
+    };
+    let Some(state) = maps::DEST_STATE.get_ptr_mut(id) else {
+        return 1;
+    };
+    // SAFETY: a value of DEST_STATE.
+    let state = unsafe { Words::<15>::new(state) };
+    walk.next = dest.next;
+    if dest.flags & dest_flag::AVAILABLE == 0 {
+        return 0;
+    }
+    let candidate = Candidate {
+        id,
+        weight: dest.weight,
+        active: state.load(dest_state::ACTIVE),
+        inactive: state.load(dest_state::INACTIVE),
+        overloaded: state.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
+    };
+    walk.look.visit(&candidate) as i64
+}
+
+/// The kernel's route and neighbour for an address. The kernel refuses where forwarding is off for the interface.
+#[inline(never)]
+fn route(context: *mut c_void, ifindex: u32, to: Be32) -> Hop<Be32> {
+    let mut hop = Hop::unroutable();
+    // SAFETY: all zero is a valid value of this plain C struct.
+    let mut ask: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    ask.family = AF_INET;
+    ask.ifindex = ifindex;
+    ask.__bindgen_anon_1.tot_len = 1; // makes it report the MTU
+    ask.__bindgen_anon_4.ipv4_dst = to.0;
+    // SAFETY: the context of the running program, and a struct of the size given.
+    let answer = unsafe { helpers::bpf_fib_lookup(context, &mut ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
+    if answer == BPF_FIB_LKUP_RET_NOT_FWDED {
+        hop.flags = hop_flag::LOCAL;
+        return hop;
+    }
+    if answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH {
+        return hop;
+    }
+    hop.flags = hop_flag::ROUTED;
+    hop.ifindex = ask.ifindex;
+    // SAFETY: both fields are plain integers.
+    unsafe {
+        hop.via = Be32(ask.__bindgen_anon_4.ipv4_dst);
+        hop.mtu = ask.__bindgen_anon_1.mtu_result as u32;
+    }
+    if answer == BPF_FIB_LKUP_RET_SUCCESS {
+        hop.flags |= hop_flag::RESOLVED;
+        let (d, s) = (ask.dmac, ask.smac);
+        hop.macs[0] = u32::from_ne_bytes([d[0], d[1], d[2], d[3]]);
+        hop.macs[1] = u32::from_ne_bytes([d[4], d[5], s[0], s[1]]);
+        hop.macs[2] = u32::from_ne_bytes([s[2], s[3], s[4], s[5]]);
+    } else if hop.mtu <= 1 {
+        hop.mtu = 1500; // the kernel tells it only with a neighbour
+    }
+    // SAFETY: a hash map that only user space writes.
+    if let Some(flags) = unsafe { maps::LINKS.get(&hop.ifindex) }
+        && flags & links::XDP_TARGET != 0
+    {
+        hop.flags |= hop_flag::XDP_TARGET;
+    }
+    hop
+}
+
+/// Counts a dropped packet.
+#[inline(always)]
+pub fn count_drop(reason: DropReason) {
+    let cpu = unsafe { helpers::bpf_get_smp_processor_id() };
+    let index = cpu.wrapping_mul(DROP_REASONS as u32).wrapping_add(reason as u32);
+    if let Some(count) = maps::DROPS.get_ptr_mut(index) {
+        // SAFETY: this processor's own counter.
+        unsafe { count.write_volatile(count.read_volatile().wrapping_add(1)) }
+    }
+}
+
+/// The kernel's clock tick, low 32 bits.
+#[inline(always)]
+pub fn jiffies() -> u32 {
+    unsafe { helpers::bpf_jiffies64() as u32 }
+}

@@ -1,0 +1,112 @@
+//! XDP: the common case, before the kernel has done anything with the frame.
+
+use crate::frame::{At, Bytes};
+use crate::tables::{Kernel, Xdp, count_drop, jiffies};
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated as helpers;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use core::marker::PhantomData;
+use rlvs_core::fwd::tun::Encap;
+use rlvs_core::fwd::{self, Edit};
+use rlvs_core::path::{Decision, DropReason, Forward, decide};
+use rlvs_core::wire::eth::{self, EtherType};
+use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
+
+#[xdp(frags)]
+pub fn rlvs_xdp(context: XdpContext) -> u32 {
+    run(context.ctx)
+}
+
+#[xdp]
+pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
+    run(context.ctx)
+}
+
+#[inline(always)]
+fn run(context: *mut xdp_md) -> u32 {
+    // SAFETY: the context of the running program; each field is read once, or the verifier loses track.
+    let (data, end, ifindex) = unsafe {
+        (
+            (&raw const (*context).data).read_volatile() as usize,
+            (&raw const (*context).data_end).read_volatile() as usize,
+            (&raw const (*context).ingress_ifindex).read_volatile(),
+        )
+    };
+    let frame = Bytes { data, end };
+    let Ok(packet) = parse(frame) else {
+        return XDP_PASS;
+    };
+    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
+    match decide(&packet, &tables, jiffies()) {
+        Decision::Pass | Decision::Up | Decision::Answer(_) => XDP_PASS,
+        Decision::Drop(reason) => {
+            count_drop(reason);
+            XDP_DROP
+        }
+        Decision::Forward(forward) => match apply(context, frame, &packet, &forward) {
+            Some(()) if forward.hop.ifindex == ifindex => XDP_TX,
+            Some(()) => {
+                // SAFETY: plain numbers.
+                unsafe { helpers::bpf_redirect(forward.hop.ifindex, 0) as u32 & XDP_REDIRECT }
+            }
+            None => {
+                count_drop(DropReason::EditFailed);
+                XDP_DROP
+            }
+        },
+    }
+}
+
+/// Changes the frame as planned.
+#[inline(always)]
+fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, forward: &Forward<Be32>) -> Option<()> {
+    let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
+    let new = fwd::rewritten(packet, &forward.edit);
+    const IP: usize = eth::HEADER_LEN;
+    head.set_u8(IP + ipv4::TTL_AT, new.ttl);
+    head.set_be16(IP + ipv4::CHECK_AT, new.ip_check);
+    match &forward.edit {
+        Edit::Direct => {}
+        Edit::Nat(rewrite) => {
+            let side = rewrite.side as usize;
+            head.set_be32(IP + ipv4::SRC_AT + side * 4, rewrite.addr);
+            let l4 = frame.view(packet.l4_at as usize & 127, 8)?;
+            l4.set_be16(side * 2, rewrite.port);
+            if packet.proto == ip_proto::TCP {
+                frame.view(packet.l4_at as usize & 127, 20)?.set_be16(16, new.l4_check);
+            } else {
+                l4.set_be16(6, new.l4_check);
+            }
+        }
+        Edit::Tunnel(encap) => return encapsulate(context, encap, forward.hop.macs),
+    }
+    head.set_words(0, forward.hop.macs);
+    Some(())
+}
+
+/// Puts the outer header in front, and a new Ethernet header in front of that.
+#[inline(always)]
+fn encapsulate(context: *mut xdp_md, encap: &Encap, macs: [u32; 3]) -> Option<()> {
+    // SAFETY: the context of the running program; pointers into the frame are made anew afterwards.
+    let (data, end) = unsafe {
+        if helpers::bpf_xdp_adjust_head(context, -(ipv4::MIN_LEN as i32)) != 0 {
+            return None;
+        }
+        (
+            (&raw const (*context).data).read_volatile() as usize,
+            (&raw const (*context).data_end).read_volatile() as usize,
+        )
+    };
+    let head: At = Bytes { data, end }.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
+    head.set_words(0, macs);
+    head.set_be16(eth::TYPE_AT, EtherType::IPV4.0);
+    let words = encap.outer.words();
+    let mut i = 0;
+    while i < 5 {
+        head.set_be32(eth::HEADER_LEN + i * 4, words[i]);
+        i += 1;
+    }
+    Some(())
+}
