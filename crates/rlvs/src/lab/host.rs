@@ -11,7 +11,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -62,12 +61,7 @@ impl Host {
 
     /// A command that will run inside the namespace, and still sees the machine's mounts.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        let handle = Arc::clone(&self.handle);
-        // SAFETY: between fork and exec the closure makes one system call, setns, on a descriptor that is open; it
-        // does not allocate or take locks.
-        unsafe { command.pre_exec(move || namespace::enter(&handle)) };
-        command
+        namespace::command(Arc::clone(&self.handle), program)
     }
 
     /// Runs a command of [`Host::command`] to its end, with `input` on its standard input. A command that takes longer

@@ -27,11 +27,11 @@ pub use host::Host;
 pub use plan::{Topology, VIP};
 pub use registry::{end_all, interrupted, remove_kept, sweep};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use plan::Plan;
 use registry::LabId;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -146,11 +146,16 @@ impl Lab {
             }
         }
         // A process group of its own: a Ctrl-C is for this program, which then ends the servers with the lab.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = host.start(command)?;
+        let (stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line)?;
-        ensure!(line.trim() == responder::READY, "the responder in {} did not start", host.name());
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.trim() != responder::READY {
+            let mut why = String::new();
+            stderr.read_to_string(&mut why)?;
+            bail!("the responder in {} did not start: {}", host.name(), why.trim());
+        }
         Ok(())
     }
 
@@ -159,9 +164,11 @@ impl Lab {
         self.servers().try_for_each(|server| self.serve(server.name(), tcp, udp))
     }
 
-    /// Something to do before the lab is removed, also when a signal ends the program.
-    pub fn at_end(&self, farewell: impl FnOnce() + Send + 'static) {
-        registry::add_farewell(self.id, Box::new(farewell));
+    /// Runs `rlvs ARGS` in a host before the lab is removed, whoever removes it.
+    pub fn at_end(&self, host: &str, args: &[&str]) -> Result<()> {
+        let namespace = self.host(host).namespace().to_owned();
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        registry::add_farewell(self.id, registry::Farewell { namespace, program: self.program.clone(), args })
     }
 
     /// Lets the lab and its servers live on after this program; `remove_kept` ends it.

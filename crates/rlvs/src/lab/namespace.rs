@@ -9,10 +9,14 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 
 const DIR: &str = "/run/netns";
@@ -55,6 +59,15 @@ pub fn remove(name: &str) -> Result<()> {
 /// Moves the calling thread into the namespace. Safe to call between fork and exec: it is one system call.
 pub fn enter(namespace: &File) -> io::Result<()> {
     setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+}
+
+/// A command that will run inside the namespace, and still sees the machine's mounts.
+pub fn command(namespace: Arc<File>, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: between fork and exec the closure makes one system call, setns, on a descriptor that is open; it does not
+    // allocate or take locks.
+    unsafe { command.pre_exec(move || enter(&namespace)) };
+    command
 }
 
 /// Runs `work` in a thread of its own inside the namespace, and returns what it returns (a panic goes on in the caller).

@@ -15,9 +15,11 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
@@ -26,8 +28,14 @@ const DIR: &str = "/run/rlvs/lab";
 /// Number of a lab within this process.
 pub type LabId = u32;
 
-/// Something to do before a lab goes away (such as `rlvs down` in the director).
-pub type Farewell = Box<dyn FnOnce() + Send>;
+/// A command to run in a namespace before the lab goes away (such as `rlvs down` in the director). It is data, not a
+/// closure, so that whoever removes the lab can do it.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Farewell {
+    pub namespace: String,
+    pub program: PathBuf,
+    pub args: Vec<String>,
+}
 
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 struct Process {
@@ -43,14 +51,10 @@ struct Record {
     kept: bool,
     namespaces: Vec<String>,
     children: Vec<Process>,
-}
-
-struct Entry {
-    record: Record,
     farewells: Vec<Farewell>,
 }
 
-static LABS: Mutex<BTreeMap<LabId, Entry>> = Mutex::new(BTreeMap::new());
+static LABS: Mutex<BTreeMap<LabId, Record>> = Mutex::new(BTreeMap::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Starts the thread that waits for signals, once.
 static SIGNALS: LazyLock<io::Result<()>> = LazyLock::new(watch_signals);
@@ -63,41 +67,44 @@ pub fn begin(hosts: &[&str]) -> Result<(LabId, String)> {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let prefix = format!("rlvs-{}-{id}-", owner.pid);
     let namespaces = hosts.iter().map(|h| format!("{prefix}{h}")).collect();
-    let record = Record { owner, kept: false, namespaces, children: vec![] };
+    let record = Record { owner, kept: false, namespaces, children: vec![], farewells: vec![] };
     record.save(id)?;
-    labs().insert(id, Entry { record, farewells: vec![] });
+    labs().insert(id, record);
     Ok((id, prefix))
 }
 
 /// Notes a child process, which will be killed with the lab.
 pub fn add_child(id: LabId, pid: u32) -> Result<()> {
-    if let (Some(entry), Some(child)) = (labs().get_mut(&id), Process::find(pid)) {
-        entry.record.children.push(child);
-        entry.record.save(id)?;
-    }
-    Ok(())
+    let Some(child) = Process::find(pid) else { return Ok(()) };
+    change(id, |record| record.children.push(child))
 }
 
-pub fn add_farewell(id: LabId, farewell: Farewell) {
-    if let Some(entry) = labs().get_mut(&id) {
-        entry.farewells.push(farewell);
-    }
+pub fn add_farewell(id: LabId, farewell: Farewell) -> Result<()> {
+    change(id, |record| record.farewells.push(farewell))
 }
 
 /// Lets a lab live on without this process.
 pub fn keep(id: LabId) -> Result<()> {
-    if let Some(mut entry) = labs().remove(&id) {
-        entry.record.kept = true;
-        entry.record.save(id)?;
-    }
+    change(id, |record| record.kept = true)?;
+    labs().remove(&id);
     Ok(())
+}
+
+fn change(id: LabId, what: impl FnOnce(&mut Record)) -> Result<()> {
+    match labs().get_mut(&id) {
+        Some(record) => {
+            what(record);
+            record.save(id)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Removes a lab of this process: farewells, children, namespaces, record. Once; later calls do nothing.
 pub fn end(id: LabId) {
-    let entry = labs().remove(&id);
-    if let Some(entry) = entry {
-        entry.end(id);
+    let record = labs().remove(&id);
+    if let Some(record) = record {
+        record.remove(&Record::path(record.owner, id));
     }
 }
 
@@ -105,8 +112,8 @@ pub fn end(id: LabId) {
 pub fn end_all() {
     // The lock is held, so that nobody makes a lab (or an exit of its own) in between.
     let mut labs = labs();
-    while let Some((id, entry)) = labs.pop_first() {
-        entry.end(id);
+    while let Some((id, record)) = labs.pop_first() {
+        record.remove(&Record::path(record.owner, id));
     }
 }
 
@@ -133,7 +140,7 @@ pub fn remove_kept() -> usize {
     kept.len()
 }
 
-fn labs() -> MutexGuard<'static, BTreeMap<LabId, Entry>> {
+fn labs() -> MutexGuard<'static, BTreeMap<LabId, Record>> {
     LABS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -147,15 +154,6 @@ fn watch_signals() -> io::Result<()> {
         }
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
-}
-
-impl Entry {
-    fn end(self, id: LabId) {
-        for farewell in self.farewells {
-            farewell();
-        }
-        self.record.remove(&Record::path(self.record.owner, id));
-    }
 }
 
 impl Record {
@@ -175,6 +173,9 @@ impl Record {
 
     /// Errors are told and not returned: the rest must go too.
     fn remove(&self, path: &Path) {
+        for farewell in &self.farewells {
+            farewell.say();
+        }
         for child in &self.children {
             child.kill();
         }
@@ -184,6 +185,23 @@ impl Record {
             }
         }
         let _ = fs::remove_file(path);
+    }
+}
+
+impl Farewell {
+    /// What it prints or answers is of no use any more; two seconds must do.
+    fn say(&self) {
+        let Ok(namespace) = File::open(namespace::path(&self.namespace)) else { return };
+        let mut command = namespace::command(Arc::new(namespace), &self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Ok(mut child) = command.spawn() {
+            let end = Instant::now() + Duration::from_secs(2);
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
