@@ -1,0 +1,65 @@
+//! `-b`: the scheduler flags, three bits that `sh` and `mh` have names of their own for.
+
+use crate::errors::{Refusal, wrong_use};
+use rlvs_control::model::SchedFlags;
+
+struct Name {
+    name: &'static str,
+    /// The only scheduler that it belongs to.
+    scheduler: Option<&'static str>,
+    bit: u8,
+}
+
+/// A scheduler's own names stand before the general ones, so that listings prefer them.
+const NAMES: &[Name] = &[
+    Name { name: "sh-fallback", scheduler: Some("sh"), bit: 1 },
+    Name { name: "sh-port", scheduler: Some("sh"), bit: 2 },
+    Name { name: "mh-fallback", scheduler: Some("mh"), bit: 1 },
+    Name { name: "mh-port", scheduler: Some("mh"), bit: 2 },
+    Name { name: "flag-1", scheduler: None, bit: 1 },
+    Name { name: "flag-2", scheduler: None, bit: 2 },
+    Name { name: "flag-3", scheduler: None, bit: 4 },
+];
+
+/// Reads a comma-separated list. While the `scheduler` is not known yet every known name will do.
+pub fn parse(list: &str, scheduler: Option<&str>) -> Result<SchedFlags, Refusal> {
+    let mut flags = SchedFlags(0);
+    for word in list.split(',').filter(|w| !w.is_empty()) {
+        let known = NAMES.iter().find(|n| n.name == word);
+        let known = known.ok_or_else(|| wrong_use(format!("invalid scheduler flag `{word}'")))?;
+        if let (Some(wanted), Some(scheduler)) = (known.scheduler, scheduler)
+            && wanted != scheduler
+        {
+            return Err(wrong_use(format!("incompatible scheduler flag `{word}'")));
+        }
+        flags.0 |= known.bit;
+    }
+    Ok(flags)
+}
+
+/// As listings and `-S` write them: `sh-fallback,sh-port`. Empty if there are none.
+pub fn print(flags: SchedFlags, scheduler: &str) -> String {
+    let name_of = |bit| NAMES.iter().find(|n| n.bit == bit && n.scheduler.is_none_or(|s| s == scheduler));
+    let set = [1, 2, 4].into_iter().filter(|bit| flags.0 & bit != 0);
+    set.filter_map(name_of).map(|n| n.name).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_prints() {
+        for (scheduler, bits, text) in [
+            ("sh", 3, "sh-fallback,sh-port"),
+            ("mh", 7, "mh-fallback,mh-port,flag-3"),
+            ("wlc", 5, "flag-1,flag-3"),
+            ("rr", 0, ""),
+        ] {
+            assert_eq!(print(SchedFlags(bits), scheduler), text);
+            assert_eq!(parse(text, Some(scheduler)), Ok(SchedFlags(bits)));
+        }
+        assert_eq!(parse("sh-port", Some("mh")).unwrap_err().text, "incompatible scheduler flag `sh-port'");
+        assert_eq!(parse("flag-4", None).unwrap_err().text, "invalid scheduler flag `flag-4'");
+    }
+}

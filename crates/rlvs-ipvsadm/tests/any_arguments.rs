@@ -1,0 +1,267 @@
+//! Whatever is typed: nothing panics, what is refused changes nothing, and what is saved can be restored.
+
+mod common;
+
+use common::{Answer, Fake, RecordedNames, run};
+use proptest::prelude::*;
+use proptest::sample::select;
+use rlvs_control::Balancer;
+use rlvs_control::model::*;
+use rlvs_ipvsadm::parse;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Words that get far into the grammar.
+const WORDS: &[&str] = &[
+    "-A",
+    "-E",
+    "-D",
+    "-C",
+    "-R",
+    "-S",
+    "-a",
+    "-e",
+    "-d",
+    "-L",
+    "-l",
+    "-Z",
+    "--set",
+    "-h",
+    "-v",
+    "--start-daemon",
+    "--stop-daemon",
+    "master",
+    "backup",
+    "-t",
+    "-u",
+    "-f",
+    "--sctp-service",
+    "10.0.0.1:80",
+    "10.0.0.1:0",
+    "10.0.0.1",
+    "[fd00::1]:80",
+    "fd00::1",
+    "7",
+    "0",
+    "-1",
+    "-6",
+    "-s",
+    "rr",
+    "sh",
+    "nosuch",
+    "--pe",
+    "sip",
+    "-p",
+    "60",
+    "-M",
+    "255.255.255.0",
+    "64",
+    "-r",
+    "10.1.0.1",
+    "-g",
+    "-i",
+    "-m",
+    "--tun-type",
+    "gue",
+    "gre",
+    "--tun-port",
+    "--tun-csum",
+    "--tun-nocsum",
+    "-w",
+    "-x",
+    "-y",
+    "-c",
+    "-n",
+    "-X",
+    "--timeout",
+    "--daemon",
+    "--stats",
+    "--rate",
+    "--thresholds",
+    "--persistent-conn",
+    "--tun-info",
+    "--nosort",
+    "--sort",
+    "-o",
+    "-b",
+    "sh-port,flag-3",
+    "--json",
+    "--syncid",
+    "--mcast-interface=c0",
+    "-Lnc",
+    "-At10.0.0.9:9",
+    "-",
+    "--",
+    "--no=such",
+];
+
+fn words() -> impl Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        20 => select(WORDS).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "-{1,2}[a-zA-Z0-9=]{0,5}",
+    ];
+    prop::collection::vec(word, 0..9)
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let protocol = select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+    let address = (protocol, any::<u8>(), any::<bool>(), any::<u16>())
+        .prop_map(|(protocol, a, v6, port)| ServiceKey::Address { protocol, addr: host(a, v6), port });
+    let family = select(vec![Family::Inet, Family::Inet6]);
+    let mark = (1..=u32::MAX, family).prop_map(|(mark, family)| ServiceKey::Fwmark { mark, family });
+    let scheduler = select(vec!["rr", "wlc", "sh", "mh", "none"]);
+    (
+        prop_oneof![address, mark],
+        scheduler,
+        0..8u8,
+        prop::option::of(1..=2_678_400u32),
+        (any::<u32>(), 1..=128u8),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(key, scheduler, flags, timeout, (mask, prefix), sip, one_packet)| {
+            let zero_port = matches!(key, ServiceKey::Address { port: 0, .. });
+            let stream = matches!(key, ServiceKey::Address { protocol: Protocol::Tcp | Protocol::Sctp, .. });
+            let timeout = timeout.or(zero_port.then_some(360));
+            let v4 = key.family() == Family::Inet;
+            Service {
+                flags: SchedFlags(flags),
+                persistence: timeout.map(|timeout_secs| Persistence { timeout_secs }),
+                netmask: v4.then(|| Ipv4Addr::from(mask)),
+                prefix_len: if v4 { 32 } else { prefix },
+                engine: sip.then(|| "sip".to_owned()),
+                one_packet: one_packet && !stream,
+                ..Service::new(key, scheduler)
+            }
+        })
+}
+
+fn host(last: u8, v6: bool) -> IpAddr {
+    match v6 {
+        true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into(),
+        false => Ipv4Addr::new(10, 0, last, 1).into(),
+    }
+}
+
+/// A server for a service with this family and port (`None`: a firewall mark's).
+fn server() -> impl Strategy<Value = (Destination, bool)> {
+    let method = select(vec![Method::Masquerade, Method::Tunnel, Method::DirectRoute]);
+    let tunnel = prop_oneof![
+        Just(Tunnel::default()),
+        (1..=u16::MAX, checksum(3)).prop_map(|(port, checksum)| Tunnel {
+            kind: TunnelKind::Gue,
+            port,
+            checksum
+        }),
+        checksum(2).prop_map(|checksum| Tunnel { kind: TunnelKind::Gre, port: 0, checksum }),
+    ];
+    let limit = i32::MAX as u32;
+    (any::<u8>(), any::<u16>(), method, 0..=limit, 0..=limit, any::<u32>(), tunnel, any::<bool>()).prop_map(
+        |(last, port, method, weight, upper, lower, tunnel, other_family)| {
+            let tunnel = if method == Method::Tunnel { tunnel } else { Tunnel::default() };
+            let server = Destination {
+                addr: host(last, false),
+                port,
+                method,
+                weight,
+                upper_threshold: upper,
+                lower_threshold: lower % (upper + 1),
+                tunnel,
+            };
+            (server, other_family)
+        },
+    )
+}
+
+fn checksum(kinds: usize) -> impl Strategy<Value = TunnelChecksum> {
+    let all = [TunnelChecksum::None, TunnelChecksum::Full, TunnelChecksum::Remote];
+    select(all[..kinds].to_vec())
+}
+
+/// A table as commands could have made it: without doubles, servers of a family and port that fit.
+fn table(services: Vec<(Service, Vec<(Destination, bool)>)>) -> Fake {
+    let mut balancer = Fake::default();
+    for (service, servers) in services {
+        if balancer.add_service(&service).is_err() {
+            continue;
+        }
+        for (mut server, other_family) in servers {
+            let v6 = service.key.family() == Family::Inet6;
+            let IpAddr::V4(v4) = server.addr else { continue };
+            let other_family = other_family && server.method == Method::Tunnel;
+            server.addr = host(v4.octets()[2], v6 != other_family);
+            if let (ServiceKey::Address { port, .. }, Method::Tunnel | Method::DirectRoute) =
+                (service.key, server.method)
+            {
+                server.port = port;
+            }
+            let _ = balancer.add_destination(&service.key, &server);
+        }
+    }
+    balancer
+}
+
+/// Without the order, which is that of the listing after a restore.
+fn contents(balancer: &Fake) -> HashSet<String> {
+    let mut all = HashSet::new();
+    for view in &balancer.services {
+        all.insert(format!("{:?}", view.service));
+        for server in &view.destinations {
+            all.insert(format!("{:?} {:?}", view.service.key, server.destination));
+        }
+    }
+    all
+}
+
+fn small_table() -> Fake {
+    let service =
+        Service::new(ServiceKey::Address { protocol: Protocol::Tcp, addr: host(0, false), port: 80 }, "rr");
+    table(vec![(service, Vec::new())])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_refused_command_line_gives_no_order(args in words()) {
+        let mut balancer = small_table();
+        let before = (contents(&balancer), balancer.orders_given);
+        let Answer { out, err, status } = run("ipvsadm", &args, "", &mut balancer);
+        match parse(&args, &RecordedNames) {
+            Err(refusal) => {
+                prop_assert_eq!((contents(&balancer), balancer.orders_given), before);
+                prop_assert_eq!((out, err, status), (String::new(), refusal.text + "\n", refusal.status));
+            }
+            Ok(command) => {
+                prop_assert!(status == 0 || !err.is_empty());
+                if command.is_harmless() {
+                    prop_assert_eq!((contents(&balancer), balancer.orders_given), before);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_file_can_be_given_to_restore(file in "(-[AaEDL] |-t 10.0.0.[1-3]:80 |\n|.){0,20}") {
+        run("ipvsadm", &["-R".to_owned()], &file, &mut small_table());
+        run("ipvsadm-restore", &[], &file, &mut small_table());
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_saved_can_be_restored(
+        services in prop::collection::vec((service(), prop::collection::vec(server(), 0..5)), 0..6),
+        numeric in any::<bool>(),
+    ) {
+        let mut before = table(services);
+        let args: Vec<String> = if numeric { vec!["-n".to_owned()] } else { Vec::new() };
+        let saved = run("ipvsadm-save", &args, "", &mut before);
+        prop_assert_eq!((saved.err.as_str(), saved.status), ("", 0));
+        let mut after = small_table();
+        let restored = run("ipvsadm-restore", &[], &saved.out, &mut after);
+        prop_assert_eq!(restored, Answer { out: String::new(), err: String::new(), status: 0 });
+        prop_assert_eq!(contents(&after), contents(&before));
+    }
+}

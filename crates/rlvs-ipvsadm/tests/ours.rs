@@ -1,0 +1,264 @@
+//! What the recordings do not show: forms that were not provoked, and where we differ on purpose (docs/compat.md).
+
+mod common;
+
+use common::{Answer, Fake, ipvsadm, run};
+use rlvs_control::model::*;
+
+fn table(lines: &[&str]) -> Fake {
+    let mut balancer = Fake::default();
+    for line in lines {
+        let answer = ipvsadm(line, &mut balancer);
+        assert_eq!((answer.err.as_str(), answer.status), ("", 0), "{line}");
+    }
+    balancer
+}
+
+fn out(line: &str, balancer: &mut Fake) -> String {
+    let Answer { out, err, status } = ipvsadm(line, balancer);
+    assert_eq!((err.as_str(), status), ("", 0), "{line}");
+    out
+}
+
+#[test]
+fn save_keeps_what_the_original_forgets() {
+    let mut balancer = table(&[
+        "-A -t 10.0.0.1:80 -M 255.255.255.0 --pe sip",
+        "-a -t 10.0.0.1:80 -r 10.1.0.1 -x 100 -y 50",
+        "-a -t 10.0.0.1:80 -r 10.1.0.2 -i -x 7 --tun-type gue --tun-port 6080",
+        "-A --sctp-service [fd00::1]:0 -p",
+        "-A -f 4294967295 -6 -s none",
+    ]);
+    assert_eq!(
+        out("-S -n", &mut balancer),
+        "-A -f 4294967295 -6 -s none\n\
+         -A -t 10.0.0.1:80 -s wlc -M 255.255.255.0 --pe sip\n\
+         -a -t 10.0.0.1:80 -r 10.1.0.1:80 -g -w 1 -x 100 -y 50\n\
+         -a -t 10.0.0.1:80 -r 10.1.0.2:80 -i -w 1 -x 7 --tun-type gue --tun-port 6080 --tun-nocsum\n\
+         -A --sctp-service [fd00::1]:0 -s wlc -p 360\n"
+    );
+    // The listing shows mask and engine only of a persistent service, as the original does.
+    assert!(out("-Ln", &mut balancer).contains("TCP  10.0.0.1:80 wlc\n"));
+}
+
+#[test]
+fn tunnels_are_listed_with_port_and_checksum() {
+    let mut balancer = table(&[
+        "-A -t 10.0.0.1:80",
+        "-a -t 10.0.0.1:80 -r 10.1.0.1 -i",
+        "-a -t 10.0.0.1:80 -r 10.1.0.2 -i --tun-type gue --tun-port 6080",
+        "-a -t 10.0.0.1:80 -r 10.1.0.3 -i --tun-type gue --tun-port 65535 --tun-remcsum",
+        "-a -t 10.0.0.1:80 -r 10.1.0.4 -i --tun-type gre --tun-csum",
+    ]);
+    let listed = out("-Ln --tun-info", &mut balancer);
+    let rows: Vec<&str> = listed.lines().skip(4).collect();
+    assert_eq!(
+        rows,
+        [
+            "  -> 10.1.0.1:80                  Tunnel  ipip          1      0          0         ",
+            "  -> 10.1.0.2:80                  Tunnel  gue:6080:-c   1      0          0         ",
+            "  -> 10.1.0.3:80                  Tunnel  gue:65535:r+c 1      0          0         ",
+            "  -> 10.1.0.4:80                  Tunnel  gre:+c        1      0          0         ",
+        ]
+    );
+}
+
+#[test]
+fn large_numbers_are_abbreviated_unless_exact() {
+    let mut balancer = table(&["-A -t 10.0.0.1:80", "-a -t 10.0.0.1:80 -r 10.1.0.1"]);
+    let counters = Counters {
+        conns: 99_999_999,
+        in_packets: 123_456_789,
+        out_packets: 1_234_567_890,
+        in_bytes: 123_456_789_012,
+        out_bytes: 123_456_789_012_345,
+    };
+    let rates = Rates {
+        conns_per_sec: 123_456_789,
+        in_packets_per_sec: 123_456_789,
+        out_packets_per_sec: 1,
+        in_bytes_per_sec: 123_456_789,
+        out_bytes_per_sec: 1,
+    };
+    let service = &mut balancer.services[0];
+    (service.counters, service.rates) = (counters, rates);
+    (service.destinations[0].counters, service.destinations[0].rates) = (counters, rates);
+    let last_two = |text: String| {
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len() - 2..].join("\n")
+    };
+    assert_eq!(
+        last_two(out("-Ln --stats", &mut balancer)),
+        "TCP  10.0.0.1:80                  99999999  123456K    1234M     123G     123T\n  \
+         -> 10.1.0.1:80                  99999999  123456K    1234M     123G     123T"
+    );
+    assert_eq!(
+        last_two(out("-Ln --stats -X", &mut balancer)),
+        "TCP  10.0.0.1:80                  99999999 123456789 1234567890 123456789012 123456789012345\n  \
+         -> 10.1.0.1:80                  99999999 123456789 1234567890 123456789012 123456789012345"
+    );
+    assert_eq!(
+        last_two(out("-Ln --rate", &mut balancer)),
+        "TCP  10.0.0.1:80                   123456K  123456K        1  123456K        1\n  \
+         -> 10.1.0.1:80                  123456789 123456789        1  123456K        1"
+    );
+}
+
+#[test]
+fn connections_of_every_kind() {
+    let row = |protocol, state, expires_secs, engine: Option<(&str, &str)>| ConnectionView {
+        protocol,
+        client: "127.0.0.1".parse().unwrap(),
+        client_port: 80,
+        virtual_addr: "0.0.0.7".parse().unwrap(),
+        virtual_port: 0,
+        destination: "10.1.0.1".parse().unwrap(),
+        destination_port: 80,
+        state,
+        expires_secs,
+        is_template: protocol == 0,
+        from_sync: false,
+        engine: engine.map(|(name, data)| (name.to_owned(), data.to_owned())),
+    };
+    let mut balancer = Fake {
+        connections: vec![
+            row(0, "NONE", 61, None),
+            row(132, "ESTABLISHED", 6_039, None),
+            row(17, "UDP", 0, Some(("sip", "call-1"))),
+        ],
+        ..Fake::default()
+    };
+    assert_eq!(
+        out("-Lc --persistent-conn", &mut balancer),
+        "IPVS connection entries\n\
+         pro expire state       source             virtual            destination        pe name          pe_data\n\
+         IP  01:01  NONE        localhost:80       0.0.0.7:0          10.1.0.1:80\n\
+         SCTP 100:39 ESTABLISHED localhost:80       0.0.0.7:0          10.1.0.1:80\n\
+         UDP 00:00  UDP         localhost:80       0.0.0.7:0          10.1.0.1:80        sip              call-1\n"
+    );
+}
+
+#[test]
+fn json_has_everything() {
+    let mut balancer = table(&[
+        "-A -t 10.0.0.2:80 -p 60 -s sh -b sh-port",
+        "-a -t 10.0.0.2:80 -r 10.1.0.1 -w 3 -x 9",
+        "-A -t 10.0.0.1:80",
+    ]);
+    let parsed = |line, balancer: &mut Fake| -> serde_json::Value {
+        let text = out(line, balancer);
+        assert_eq!(text.lines().count(), 1);
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let all = parsed("-L --json -n", &mut balancer);
+    assert_eq!(all["services"][0]["key"]["address"]["addr"], "10.0.0.1");
+    assert_eq!(all["services"][1]["persistence"]["timeout_secs"], 60);
+    assert_eq!(all["services"][1]["destinations"][0]["upper_threshold"], 9);
+    let one = parsed("-L --json -t 10.0.0.2:80", &mut balancer);
+    assert_eq!(one["services"].as_array().unwrap().len(), 1);
+    assert_eq!(parsed("-L --timeout --json", &mut balancer)["timeouts"]["udp_secs"], 300);
+    assert!(parsed("-Lc --json", &mut balancer)["connections"].as_array().unwrap().is_empty());
+    assert!(parsed("-L --daemon --json", &mut balancer)["sync_daemons"].is_array());
+    let refused = ipvsadm("-S --json", &mut balancer);
+    assert_eq!(refused.err, "Illegal 'json' option with the 'save' command\n");
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    let mut balancer = Fake { not_root: true, ..Fake::default() };
+    for (line, status) in [("-A -t 10.0.0.1:80", 255), ("-C", 255), ("-S", 255), ("-L", 1), ("", 1)] {
+        let answer = ipvsadm(line, &mut balancer);
+        assert_eq!(answer.err, "Permission denied (you must be root)\n", "{line}");
+        assert_eq!((answer.out.as_str(), answer.status), ("", status), "{line}");
+    }
+    assert_eq!(ipvsadm("-h", &mut balancer).status, 0);
+}
+
+#[test]
+fn a_file_with_a_mistake_is_not_restored() {
+    let mut balancer = table(&["-A -t 10.0.0.1:80"]);
+    let before = balancer.services.clone();
+    let given = balancer.orders_given;
+    let answer = run("ipvsadm-restore", &[], "-A -t 10.0.0.2:80\n-A -t 10.0.0.3\n", &mut balancer);
+    assert_eq!(answer.err, "Zero port specified for non-persistent service\n");
+    assert_eq!(answer.status, 2);
+    assert_eq!((balancer.services.clone(), balancer.orders_given), (before, given));
+    // Nor is the table emptied by a question for help.
+    run("ipvsadm-restore", &["-h".to_owned()], "", &mut balancer);
+    assert_eq!(balancer.orders_given, given);
+}
+
+#[test]
+fn restore_skips_comments_and_goes_on_after_a_refusal() {
+    let mut balancer = table(&["-A -t 10.0.0.1:80"]);
+    let file = "# made by hand\n\n-A -t 10.0.0.2:80\nipvsadm -A -t 10.0.0.2:80\n-A -u 10.0.0.2:80\n-R\n";
+    let answer = run("ipvsadm-restore", &[], file, &mut balancer);
+    assert_eq!((answer.err.as_str(), answer.status), ("Service already exists\n", 0));
+    assert_eq!(balancer.services.len(), 2);
+}
+
+#[test]
+fn ten_thousand_lines_are_restored_at_once() {
+    let mut file = String::new();
+    for i in 0..100 {
+        file.push_str(&format!("-A -t 10.0.{i}.1:80 -s rr\n"));
+        for j in 0..99 {
+            file.push_str(&format!("-a -t 10.0.{i}.1:80 -r 10.1.{i}.{j}:8080 -m -w {j}\n"));
+        }
+    }
+    let mut balancer = Fake::default();
+    let begin = std::time::Instant::now();
+    let answer = run("ipvsadm-restore", &[], &file, &mut balancer);
+    assert_eq!((answer.err.as_str(), answer.status), ("", 0));
+    let saved = out("-S -n", &mut balancer);
+    assert_eq!(saved.lines().count(), 10_000);
+    assert!(begin.elapsed().as_secs() < 5, "took {:?}", begin.elapsed());
+}
+
+/// Options in an order the recordings do not have.
+#[test]
+fn a_value_may_come_before_what_it_depends_on() {
+    let mut balancer = table(&[
+        "-A -M 64 -b sh-port -t [fd00::1]:80 -s sh -p 9",
+        "-a -r [fd00::2]:http -m -t [fd00::1]:80",
+        "-A -f 5 -M 48 -6 -p",
+    ]);
+    assert_eq!(
+        out("-S -n", &mut balancer),
+        "-A -t [fd00::1]:80 -s sh -p 9 -M 64 -b sh-port\n\
+         -a -t [fd00::1]:80 -r [fd00::2]:80 -m -w 1\n\
+         -A -f 5 -6 -s wlc -p 360 -M 48\n"
+    );
+}
+
+#[test]
+fn refusals_that_were_not_recorded() {
+    for (line, text, status) in [
+        ("-A -t 10.0.0.1:80 -M nonsense", "illegal virtual server persistent mask specified", 2),
+        ("-A -t 10.0.0.1:80 -b sh-port", "incompatible scheduler flag `sh-port'", 2),
+        ("-A -6 -f 5", "-6 used before -f", 2),
+        ("-a -t 10.0.0.1:80 -r 10.1.0.1 -y -1", "illegal l_threshold specified", 2),
+        (
+            "-a -t 10.0.0.1:80 -r 10.1.0.1 -i --tun-port 6080",
+            "Illegal 'tun-port' option with the 'ipip' tunnel type",
+            2,
+        ),
+        (
+            "-L --timeout --daemon",
+            "The option 'daemon' conflicts with the 'timeout' option in the 'list' command",
+            2,
+        ),
+        ("-L --daemon --persistent-conn", "options conflicts in the list command", 2),
+        ("-L -n -n", "multiple 'numeric' options specified", 2),
+        ("-A --start-daemon master", "invalid option `master'", 2),
+        ("-Lh", "invalid option `-Lh'", 2),
+        ("-L --numeric=yes", "--numeric=yes: option does not take an argument", 255),
+        ("--start-daemon master --mcast-group 10.0.0.1", "illegal mcast-group specified", 2),
+        ("--set 1 2 3 4 -n", "unexpected argument 4", 2),
+    ] {
+        let mut balancer = Fake::default();
+        let answer = ipvsadm(line, &mut balancer);
+        assert_eq!((answer.err, answer.status), (format!("{text}\n"), status), "{line}");
+        assert_eq!(balancer.orders_given, 0, "{line}");
+    }
+}
