@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// Requests for each service: a multiple of the sums of all weights, so that the shares are whole numbers.
 pub const REQUESTS: usize = 36;
 
-const BULK: u64 = 200_000_000;
+const BULK: u64 = 100_000_000;
 
 /// How the requests for a service were shared out.
 #[derive(Debug)]

@@ -121,7 +121,11 @@ impl Host {
         links::add_address(&self.handle, device, addr, prefix)
     }
 
-    /// Takes an interface up or down.
+    pub fn add_default_route(&self, via: Ipv4Addr) -> Result<()> {
+        links::add_default_route(&self.handle, via)
+    }
+
+    /// Takes an interface up or down; down takes the routes over it away.
     pub fn set_link(&self, device: &str, up: bool) -> Result<()> {
         links::set_link(&self.handle, device, up)
     }

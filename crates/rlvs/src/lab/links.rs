@@ -89,6 +89,12 @@ pub fn add_address(host: &File, device: &str, addr: Ipv4Addr, prefix: u8) -> Res
     with_netlink(host, async |handle| address(&handle, device, addr, prefix).await)
 }
 
+/// Adds a default route (a link that was taken down has lost its own).
+pub fn add_default_route(host: &File, via: Ipv4Addr) -> Result<()> {
+    let route = Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via };
+    with_netlink(host, async |handle| add_route(&handle, &route).await)
+}
+
 /// Takes a device up or down.
 pub fn set_link(host: &File, device: &str, up: bool) -> Result<()> {
     with_netlink(host, async |handle| set_up(&handle, device, up).await)

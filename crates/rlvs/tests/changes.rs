@@ -1,0 +1,175 @@
+//! Rules change while traffic flows. An operator edits, removes and adds servers in the middle of transfers, neighbours
+//! are forgotten, a server goes silent: no transfer may notice, and nobody but the clients of the silent server.
+
+mod common;
+
+use common::{MB, Proto, attach, cluster, ipvsadm, method, real, serve, within};
+use rlvs::lab::client::{self, Connection, Transfer};
+use rlvs::lab::{Lab, Topology, VIP};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A transfer lasts this long, so that there is a middle.
+const PACE: Duration = Duration::from_secs(2);
+
+#[test]
+fn nat_transfers_survive_changes_of_the_rules() {
+    within(60, || transfers_survive_changes(Topology::Nat, "tc"));
+}
+
+#[test]
+fn nat_transfers_survive_changes_of_the_rules_under_xdp() {
+    within(60, || transfers_survive_changes(Topology::Nat, "xdp"));
+}
+
+#[test]
+fn dr_transfers_survive_changes_of_the_rules() {
+    within(60, || transfers_survive_changes(Topology::Dr, "tc"));
+}
+
+#[test]
+fn tun_transfers_survive_changes_of_the_rules() {
+    within(60, || transfers_survive_changes(Topology::Tun, "tc"));
+}
+
+fn transfers_survive_changes(topology: Topology, mode: &str) {
+    let lab = cluster(topology);
+    attach(&lab, mode);
+    serve(&lab, Proto::Tcp, 80, "rr", &[1, 1]);
+    during_transfers(&lab, |serving, idle| {
+        let step = || thread::sleep(PACE / 8);
+        let key = Proto::Tcp.key(80);
+        let (serving, idle) = (real(&lab, serving, 80), real(&lab, idle, 80));
+        step();
+        ipvsadm(&lab, &format!("-e {key} -r {serving} {} -w 0", method(&lab)));
+        step();
+        ipvsadm(&lab, &format!("-e {key} -r {serving} {} -w 7", method(&lab)));
+        ipvsadm(&lab, &format!("-E {key} -s wlc"));
+        step();
+        ipvsadm(&lab, &format!("-d {key} -r {idle}"));
+        ipvsadm(&lab, &format!("-a {key} -r {} {}", real(&lab, 3, 80), method(&lab)));
+        step();
+        ipvsadm(&lab, &format!("-d {key} -r {serving}"));
+        ipvsadm(&lab, &format!("-a {key} -r {serving} {}", method(&lab)));
+        step();
+        ipvsadm(&lab, "-Z");
+    });
+}
+
+/// Runs a download and an upload with the same server; `work` gets the number of the one that serves, and of another.
+fn during_transfers(lab: &Lab, work: impl FnOnce(usize, usize)) {
+    let mut connections: Vec<(String, Connection)> = lab.client().run(|| {
+        let open = |_| {
+            let mut connection = Connection::open(VIP, 80).expect("a connection");
+            (connection.who().expect("a name"), connection)
+        };
+        (0..4).map(open).collect()
+    });
+    let serving = connections[0].0.clone();
+    connections.retain(|(name, _)| *name == serving);
+    let serving: usize = serving.trim_start_matches("rs").parse().expect("a number");
+    let idle = if serving == 1 { 2 } else { 1 };
+    let (mut down, mut up) = (connections.remove(0).1, connections.remove(0).1);
+    thread::scope(|scope| {
+        let down = scope.spawn(move || down.download(100 * MB, PACE));
+        let up = scope.spawn(move || up.upload(100 * MB, PACE));
+        let began = Instant::now();
+        work(serving, idle);
+        let busy = !down.is_finished() && !up.is_finished();
+        assert!(busy, "the transfers ended before the changes did ({:?})", began.elapsed());
+        let moved = |result: anyhow::Result<Transfer>, what: &str| {
+            let transfer = result.unwrap_or_else(|e| panic!("the {what} failed: {e:#}"));
+            assert!(
+                transfer.took < PACE + Duration::from_secs(5),
+                "the {what} stood still: {:?}",
+                transfer.took
+            );
+        };
+        moved(down.join().unwrap(), "download");
+        moved(up.join().unwrap(), "upload");
+    });
+}
+
+#[test]
+fn forgotten_neighbours_lose_no_connection() {
+    within(60, || {
+        for (topology, mode) in [(Topology::Nat, "tc"), (Topology::Nat, "xdp"), (Topology::Dr, "skb")] {
+            let lab = cluster(topology);
+            attach(&lab, mode);
+            serve(&lab, Proto::Tcp, 80, "rr", &[1, 1, 1]);
+            serve(&lab, Proto::Udp, 53, "rr", &[1, 1, 1]);
+            neighbours_come_and_go(&lab);
+        }
+    });
+}
+
+fn neighbours_come_and_go(lab: &Lab) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let flusher = scope.spawn(|| {
+            let mut flushed = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for host in lab.servers().chain([lab.client()]) {
+                    flushed += usize::from(lab.director().flush_neighbour(host.addr()).expect("flushing"));
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            flushed
+        });
+        let traffic = || {
+            lab.client().run(|| {
+                let end = Instant::now() + Duration::from_secs(1);
+                let mut longest = Duration::ZERO;
+                while Instant::now() < end {
+                    let began = Instant::now();
+                    client::who(VIP, 80).expect("TCP while neighbours are flushed");
+                    client::ask(VIP, 53, Duration::from_secs(3)).expect("UDP while neighbours are flushed");
+                    longest = longest.max(began.elapsed());
+                }
+                // A lost SYN would have cost a second.
+                assert!(longest < Duration::from_millis(900), "an exchange took {longest:?}");
+                client::download(VIP, 80, 20 * MB).expect("download");
+                client::upload(VIP, 80, 20 * MB).expect("upload");
+            });
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(traffic));
+        stop.store(true, Ordering::Relaxed);
+        assert!(flusher.join().expect("the flusher") > 10);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+#[test]
+fn a_silent_server_hurts_only_its_own_clients() {
+    within(60, || {
+        for topology in [Topology::Nat, Topology::Dr] {
+            let lab = cluster(topology);
+            serve(&lab, Proto::Tcp, 80, "rr", &[1, 1, 1]);
+            // Its cable is cut: nobody answers the director's question for its hardware address.
+            lab.server(3).set_link("eth0", false).unwrap();
+            lab.director().flush_neighbour(lab.server(3).addr()).unwrap();
+            lab.client().run(|| {
+                let limit = Duration::from_millis(1500);
+                assert!(Connection::open_within(VIP, 80, limit).is_err(), "rs3 cannot have answered");
+                assert_eq!(client::who(VIP, 80).unwrap(), "rs2");
+                assert_eq!(client::who(VIP, 80).unwrap(), "rs1");
+            });
+            // The next in turn is rs3 again; it comes back while the client is still trying.
+            thread::scope(|scope| {
+                let patient = scope.spawn(|| lab.client().run(|| client::who(VIP, 80)));
+                thread::sleep(Duration::from_millis(300));
+                lab.server(3).set_link("eth0", true).unwrap();
+                restore_routes(&lab);
+                assert_eq!(patient.join().unwrap().unwrap(), "rs3", "{topology:?}");
+            });
+        }
+    });
+}
+
+/// Taking a link down removed the routes over it.
+fn restore_routes(lab: &Lab) {
+    if lab.topology() == Topology::Nat {
+        lab.server(3).add_default_route("10.1.0.1".parse().unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! Many rules, and many hands on them: a thousand services at once, two operators at the same time, and orders that must
+//! be refused without leaving anything half done.
+
+mod common;
+
+use common::{Proto, cluster, ipvsadm, ipvsadm_with, lab, listing, try_as, within};
+use rlvs::lab::client;
+use rlvs::lab::{Lab, Topology, VIP};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_thousand_services_with_ten_servers_each() {
+    within(60, || {
+        let lab = cluster(Topology::Nat);
+        let mut rules = String::new();
+        let mut expected = BTreeSet::new();
+        for port in 1..=1000 {
+            writeln!(rules, "-A -t {VIP}:{port} -s wrr").unwrap();
+            for n in 1..=10 {
+                let weight = n * port % 100;
+                writeln!(rules, "-a -t {VIP}:{port} -r 10.1.0.{}:80 -m -w {weight}", 10 + n).unwrap();
+                expected.insert((format!("TCP {VIP}:{port}"), format!("10.1.0.{}:80", 10 + n), weight));
+            }
+        }
+        let began = Instant::now();
+        ipvsadm_with(&lab, "-R", &rules);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(10), "loading took {took:?}");
+
+        let began = Instant::now();
+        let lines = listing(&lab);
+        assert!(began.elapsed() < Duration::from_secs(5), "listing took {:?}", began.elapsed());
+        assert_eq!(lines.len(), 10_000);
+        let listed: BTreeSet<_> = lines.into_iter().map(|l| (l.service, l.server, l.weight)).collect();
+        assert_eq!(listed, expected);
+
+        // They also work: service 100 has weights 0 everywhere, service 80 does not.
+        let seen = lab.client().run(|| client::who(VIP, 100)).unwrap_err();
+        assert!(format!("{seen:#}").contains("refused"), "{seen:#}");
+        ipvsadm(&lab, "-C");
+        assert!(listing(&lab).is_empty());
+    });
+}
+
+/// Two loops of commands at the same time, on services of their own and on one they share.
+#[test]
+fn two_operators_at_once() {
+    within(60, || {
+        let lab = lab(Topology::Nat);
+        lab.at_end("director", &["down"]).unwrap();
+        // Both may be the first to load the programs.
+        thread::scope(|scope| {
+            for own in [1000, 2000] {
+                let lab = &lab;
+                scope.spawn(move || operate(lab, own));
+            }
+        });
+        let lines = listing(&lab);
+        let servers = |port: u16| {
+            let service = format!("TCP {VIP}:{port}");
+            let of = lines.iter().filter(|l| l.service == service);
+            of.map(|l| (l.server.clone(), l.weight)).collect::<Vec<_>>()
+        };
+        for own in [1000, 2000] {
+            assert_eq!(servers(own), [("10.1.0.11:80".into(), 2), ("10.1.0.12:80".into(), 1)]);
+        }
+        assert_eq!(servers(80), [("10.1.0.13:80".into(), 1)]);
+        assert_eq!(lines.len(), 5, "{lines:#?}");
+        ipvsadm(&lab, "-C");
+        assert!(listing(&lab).is_empty());
+    });
+}
+
+fn operate(lab: &Lab, own: u16) {
+    for _ in 0..20 {
+        for order in
+            ["-A -t {own} -s rr", "-a -t {own} -r 10.1.0.11:80 -m", "-e -t {own} -r 10.1.0.11:80 -m -w 5"]
+        {
+            ipvsadm(lab, &order.replace("{own}", &format!("{VIP}:{own}")));
+        }
+        // The shared service: either of the two wins, the other is told that it exists or is gone.
+        let shared = Proto::Tcp.key(80);
+        for order in [
+            format!("-A {shared} -s rr"),
+            format!("-a {shared} -r 10.1.0.13:80 -m"),
+            format!("-d {shared} -r 10.1.0.13:80"),
+        ] {
+            let output = try_as(lab.director(), "ipvsadm", &order, "");
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            let known = ["already exists", "No such destination", "not defined"];
+            assert!(output.status.success() || known.iter().any(|k| error.contains(k)), "{order}: {error}");
+        }
+        ipvsadm(lab, &format!("-D -t {VIP}:{own}"));
+    }
+    for order in
+        ["-A -t {own} -s rr", "-a -t {own} -r 10.1.0.11:80 -m -w 2", "-a -t {own} -r 10.1.0.12:80 -m"]
+    {
+        ipvsadm(lab, &order.replace("{own}", &format!("{VIP}:{own}")));
+    }
+    try_as(lab.director(), "ipvsadm", &format!("-a {} -r 10.1.0.13:80 -m", Proto::Tcp.key(80)), "");
+}
+
+#[test]
+fn refused_orders_change_nothing() {
+    within(30, || {
+        let lab = lab(Topology::Nat);
+        lab.at_end("director", &["down"]).unwrap();
+        ipvsadm(&lab, &format!("-A -t {VIP}:80 -s rr"));
+        ipvsadm(&lab, &format!("-a -t {VIP}:80 -r 10.1.0.11 -m"));
+        let before = ipvsadm(&lab, "-Ln");
+        for (program, order, error) in [
+            ("ipvsadm", "-A -t 10.0.0.100:80 -s wrr", "Service already exists"),
+            ("ipvsadm", "-E -t 10.0.0.100:81 -s wrr", "No such service"),
+            ("ipvsadm", "-a -t 10.0.0.100:81 -r 10.1.0.11 -m", "Service not defined"),
+            ("ipvsadm", "-a -t 10.0.0.100:80 -r 10.1.0.11 -m", "Destination already exists"),
+            ("ipvsadm", "-d -t 10.0.0.100:80 -r 10.1.0.12", "No such destination"),
+            ("ipvsadm", "-A -t 10.0.0.100:82 -s fastest", "Scheduler or persistence engine not found"),
+            ("ipvsadm", "-A -t 10.0.0.100:99999", "illegal virtual server address"),
+            ("rlvs", "attach eth9", "eth9"),
+            ("rlvs", "attach eth0 --mode warp", "warp"),
+        ] {
+            let output = try_as(lab.director(), program, order, "");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{program} {order} was accepted");
+            assert!(said.contains(error), "{program} {order}: {said}");
+            assert_eq!(ipvsadm(&lab, "-Ln"), before, "after {program} {order}");
+        }
+    });
+}
