@@ -9,7 +9,7 @@ mod scene;
 mod traffic;
 
 use crate::lab::{self, Lab, Topology};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use report::Report;
 use std::time::Instant;
 
@@ -41,6 +41,7 @@ impl Mode {
 
 /// Shows `modes` one after the other. An error if anything did not work as it should.
 pub fn run(modes: &[Mode], keep: bool) -> Result<()> {
+    lab::require_root()?;
     let mut report = Report::to_stdout();
     report.opening()?;
     let mut kept = vec![];
@@ -69,7 +70,7 @@ pub fn run(modes: &[Mode], keep: bool) -> Result<()> {
 
 /// Removes what `--keep` left.
 pub fn remove() -> Result<()> {
-    ensure!(nix::unistd::geteuid().is_root(), "removing network namespaces needs root: run it with sudo");
+    lab::require_root()?;
     match lab::remove_kept() {
         0 => println!("There is no lab to remove."),
         1 => println!("One lab removed."),

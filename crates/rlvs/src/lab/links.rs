@@ -100,14 +100,16 @@ pub fn set_link(host: &File, device: &str, up: bool) -> Result<()> {
     with_netlink(host, async |handle| set_up(&handle, device, up).await)
 }
 
-/// Forgets the hardware address of a neighbour; the next packet to it has to ask again. Says whether it was known.
+/// Forgets the hardware address of a neighbour; the next packet to it has to ask again. Says whether it was known. An
+/// entry that is being asked for stays, as packets wait in it.
 pub fn flush_neighbour(host: &File, addr: Ipv4Addr) -> Result<bool> {
     with_netlink(host, async |handle| {
-        let all: Vec<NeighbourMessage> =
-            handle.neighbours().get().set_address_family(AddressFamily::Inet).execute().try_collect().await?;
+        let request = handle.neighbours().get().set_address_family(AddressFamily::Inet);
+        let all: Vec<NeighbourMessage> = request.execute().try_collect().await?;
         let wanted = NeighbourAttribute::Destination(NeighbourAddress::Inet(addr));
+        let unknown = [NeighbourState::None, NeighbourState::Incomplete, NeighbourState::Failed];
         let known =
-            |n: &NeighbourMessage| n.attributes.contains(&wanted) && n.header.state != NeighbourState::Failed;
+            |n: &NeighbourMessage| n.attributes.contains(&wanted) && !unknown.contains(&n.header.state);
         let mut found = false;
         for entry in all.into_iter().filter(known) {
             handle

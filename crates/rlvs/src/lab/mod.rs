@@ -209,9 +209,10 @@ impl Drop for Lab {
     }
 }
 
-fn require_root() -> Result<()> {
+/// An error that says so, if we are not root.
+pub fn require_root() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
-        bail!("making network namespaces needs root: run it with sudo");
+        bail!("a lab of network namespaces needs root: run it with sudo");
     }
     Ok(())
 }
