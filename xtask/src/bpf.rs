@@ -57,6 +57,9 @@ fn build(tools: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
 }
 
 fn compile(tools: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
+    // So that the folders of the registries exist when `rustflags` looks for them.
+    let mut fetch = inner_cargo(tools, workspace);
+    shell::run(fetch.args(["fetch", "--quiet", "--locked", "--target", TARGET]))?;
     let mut cargo = inner_cargo(tools, workspace);
     cargo.args(["build", "--locked", "--package", "rlvs-ebpf", "--profile", "bpf"]);
     cargo.args(["--target", TARGET, "-Z", "build-std=core"]);
@@ -88,17 +91,23 @@ fn inner_cargo(tools: &Toolchain, workspace: &Path) -> Command {
 }
 
 fn rustflags(workspace: &Path) -> Vec<String> {
+    let cargo_home = toolchain::cargo_home();
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    vec![
+    let mut flags = vec![
         r#"--cfg=bpf_target_arch="x86_64""#.to_string(),
         "-Cdebuginfo=2".to_string(),
         "-Clink-arg=--btf".to_string(),
         "-Ctarget-cpu=v3".to_string(),
-        // BTF has the path of each source file. Later flags win, so the most special path comes last.
-        remap(Path::new("/usr/lib/rustlib/src/rust"), "/rust"),
-        remap(&toolchain::cargo_home(), "/cargo"),
-        remap(workspace, "/rlvs"),
-    ]
+        // BTF has the path of each source file, and its lines where LLVM finds a file of that path: so these
+        // begin with a directory that nobody has. A later flag wins over an earlier one.
+        remap(Path::new("/usr/lib/rustlib/src/rust"), "/-/rust"),
+        remap(&cargo_home, "/-/cargo"),
+    ];
+    // The folder's name depends on where this machine gets its crates from.
+    let registries = std::fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
+    flags.extend(registries.map(|registry| remap(&registry.path(), "/-/cargo")));
+    flags.push(remap(workspace, "/-/rlvs"));
+    flags
 }
 
 /// bpf-linker leaves a call to nowhere in the object, and the kernel refuses it with hardly a word.
