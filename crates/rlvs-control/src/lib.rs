@@ -6,6 +6,7 @@ mod balancer;
 pub mod bpffs;
 mod error;
 pub mod model;
+pub mod realserver;
 
 pub use balancer::Balancer;
 pub use error::{Error, Result};

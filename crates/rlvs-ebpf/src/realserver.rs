@@ -1,3 +1,38 @@
+//! The real server's program: takes tunnelled requests out of their outer header.
+//!
+//! In TUN mode the director wraps a request for the VIP in a second IP header addressed to the real server. A kernel
+//! with the ipip module unwraps it; this program, on TC ingress, does so where there is no such module, and then lets the
+//! inner packet go on to the VIP on `lo` as if it had come that way.
+//!
+//! It touches only what is surely meant for it: a tunnel packet to this host whose inner destination is one of [`VIPS`].
+//! All else goes on untouched, bit for bit, and the kernel does what it would have done without us.
+//! [`counter`] has the fates a packet can meet; `rlvs realserver status` shows how many met which.
+//!
+//! A further encapsulation (GRE, GUE) is a module beside [`ipip`] that tells where the inner header begins.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod realserver {
+    pub mod counter;
+    pub mod ecn;
+    pub mod ipip;
+    pub mod ipv4;
+    pub mod packet;
+    pub mod story;
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // Never reached: nothing here can panic, and the build refuses an object that could.
+    loop {}
+}
+
+/// Helpers that touch packets are open only to programs under a licence compatible with the GPL.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -18,6 +18,8 @@ struct Cli {
 enum Verb {
     /// Show a whole cluster at work on this machine, in network namespaces of its own
     Demo(verb::demo::Args),
+    /// Make this host a real server: the VIP on lo, silence in ARP, tunnel packets taken out
+    Realserver(verb::realserver::Args),
     #[command(hide = true)]
     Responder(verb::responder::Args),
 }
@@ -25,6 +27,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Demo(args) => verb::demo::run(args),
+        Verb::Realserver(args) => verb::realserver::run(args),
         Verb::Responder(args) => verb::responder::run(args),
     };
     match done {

@@ -1,4 +1,5 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
 pub mod demo;
+pub mod realserver;
 pub mod responder;

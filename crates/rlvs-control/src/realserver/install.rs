@@ -1,0 +1,172 @@
+//! The steps of `up`, each noted in the journal before it is taken and skipped where all is as it should be.
+
+use super::journal::{By, Step};
+use super::links::Link;
+use super::sysctl::{self, Setting};
+use super::{Decap, Done, Wanted, Work, ebpf};
+use crate::{Error, Result};
+use std::net::IpAddr;
+
+/// The fallback device that the ipip module makes in every namespace, and ours where there is none.
+const TUNL0: &str = "tunl0";
+const OURS: &str = "rlvs-ipip0";
+
+pub fn all(work: &mut Work, done: &mut Done) -> Result<()> {
+    let wanted = wanted(work)?;
+    if wanted.vips.iter().any(IpAddr::is_ipv4) {
+        for device in arp_devices(&wanted) {
+            for setting in [Setting::ArpIgnore, Setting::ArpAnnounce] {
+                set(work, setting, &device, done)?;
+            }
+        }
+    }
+    for vip in &wanted.vips {
+        address(work, *vip, done)?;
+    }
+    if wanted.tunnel.is_some() {
+        tunnel(work, &wanted, done)?;
+    }
+    Ok(())
+}
+
+/// Where the two ARP settings belong.
+pub fn arp_devices(wanted: &Wanted) -> Vec<String> {
+    if wanted.devices.is_empty() { vec!["all".to_string()] } else { wanted.devices.clone() }
+}
+
+/// The interfaces on which tunnel packets may arrive.
+pub fn receivers<'a>(wanted: &Wanted, all: &'a [Link]) -> Vec<&'a Link> {
+    let named = |l: &&Link| wanted.devices.contains(&l.name);
+    let any = |l: &&Link| wanted.devices.is_empty() && l.up && l.receives && !l.loopback;
+    all.iter().filter(|l| named(l) || any(l)).collect()
+}
+
+/// Takes a step: noted first, then done.
+pub fn step(
+    work: &mut Work,
+    done: &mut Done,
+    step: Step,
+    act: impl FnOnce(&Work) -> Result<()>,
+) -> Result<()> {
+    work.journal.note(step)?;
+    act(work)?;
+    done.changes += 1;
+    Ok(())
+}
+
+fn set(work: &mut Work, setting: Setting, device: &str, done: &mut Done) -> Result<()> {
+    let effective = setting.effective(device)?;
+    if setting.does(effective) {
+        return Ok(());
+    }
+    let (key, wanted) = (setting.key(device), setting.wanted());
+    if effective > wanted {
+        return Err(Error::Invalid(format!(
+            "{} is {effective}, which means 0 to the kernel and hides any smaller value: set it to 0 in \
+             /proc/sys/net/ipv4/conf/all and on the interfaces, then try again",
+            setting.name()
+        )));
+    }
+    let Some(was) = sysctl::read(&key)? else { return Err(Error::NoSuchDevice(device.to_string())) };
+    let set = wanted.to_string();
+    step(work, done, Step::Sysctl { key: key.clone(), was, set: set.clone() }, |_| sysctl::write(&key, &set))
+}
+
+fn address(work: &mut Work, vip: IpAddr, done: &mut Done) -> Result<()> {
+    let all = work.links.all()?;
+    let Some(lo) = all.iter().find(|l| l.loopback) else {
+        return Err(Error::NoSuchDevice("lo".to_string()));
+    };
+    if work.links.addresses()?.iter().any(|a| a.index == lo.index && a.address == vip) {
+        return Ok(());
+    }
+    let index = lo.index;
+    step(work, done, Step::Address { address: vip }, |w| w.links.add_vip(index, vip).map(|_| ()))
+}
+
+fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<()> {
+    let by = match state_by(work) {
+        Some(by) => by,
+        None => choose(work, wanted.decap, done)?,
+    };
+    if let Some(state) = &mut work.journal.state {
+        state.by = Some(by.clone());
+    }
+    work.journal.save()?;
+
+    let all = work.links.all()?;
+    let inner_comes_from: Vec<String> = match &by {
+        By::Kernel { device } => {
+            let link = all.iter().find(|l| l.name == *device && l.ipip).ok_or_else(|| {
+                Error::Invalid(format!("{device}, which took tunnel packets, is gone: run `rlvs realserver down`, then `up` again"))
+            })?;
+            if !link.up {
+                step(work, done, Step::LinkUp { name: device.clone() }, |w| w.links.set_up(link, true))?;
+            }
+            vec![device.clone()]
+        }
+        By::Ebpf => {
+            let receivers = receivers(wanted, &all);
+            if receivers.is_empty() {
+                return Err(Error::Invalid(
+                    "no interface is up on which tunnel packets could arrive: set it up first, or name it (--dev DEV)".to_string(),
+                ));
+            }
+            ebpf::install(work, done, &wanted.vips, &receivers)?;
+            receivers.iter().map(|l| l.name.clone()).collect()
+        }
+    };
+    inner_comes_from.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))
+}
+
+fn state_by(work: &Work) -> Option<By> {
+    work.journal.state.as_ref()?.by.clone()
+}
+
+fn wanted(work: &Work) -> Result<Wanted> {
+    let state = work.journal.state.as_ref();
+    state.map(|s| s.wanted.clone()).ok_or_else(|| Error::Invalid("nothing is wanted".to_string()))
+}
+
+fn choose(work: &mut Work, decap: Decap, done: &mut Done) -> Result<By> {
+    if decap == Decap::Ebpf {
+        return Ok(By::Ebpf);
+    }
+    match (kernel_device(work, done)?, decap) {
+        (Ok(device), _) => Ok(By::Kernel { device }),
+        (Err(_), Decap::Auto) => Ok(By::Ebpf),
+        (Err(source), _) => Err(Error::system(
+            "making an ipip device (without --decap kernel our own program takes the tunnel packets)",
+            source,
+        )),
+    }
+}
+
+/// The name of an ipip device, made if need be (which loads the module); or why there is none.
+fn kernel_device(work: &mut Work, done: &mut Done) -> Result<std::result::Result<String, std::io::Error>> {
+    if let Some(name) = existing(work)? {
+        return Ok(Ok(name));
+    }
+    let making = Step::Link { name: OURS.to_string() };
+    work.journal.note(making.clone())?;
+    let refused = match work.links.add_ipip(OURS) {
+        Ok(()) => {
+            done.changes += 1;
+            return Ok(Ok(OURS.to_string()));
+        }
+        Err(e) => e,
+    };
+    // Nothing was made, so there is nothing to undo. But the module may be there now, and its device with it:
+    // the two would take the same packets, so the kernel refused ours.
+    if let Some(state) = &mut work.journal.state {
+        state.steps.retain(|s| *s != making);
+    }
+    work.journal.save()?;
+    Ok(existing(work)?.ok_or(refused))
+}
+
+fn existing(work: &Work) -> Result<Option<String>> {
+    let all = work.links.all()?;
+    let found = all.into_iter().find(|l| l.ipip && (l.name == TUNL0 || l.name == OURS));
+    Ok(found.map(|l| l.name))
+}
