@@ -102,34 +102,29 @@ impl Report {
     pub fn closing(&mut self, directors: &[String]) -> io::Result<()> {
         let title = self.paint("1", "What to try next");
         writeln!(self.out, "\n{title}\n")?;
+        let (rlvs, ipvsadm) = our_names();
         if directors.is_empty() {
             return self.hints(&[
-                ("rlvs demo --mode dr --keep", "keep a lab to play in (nat, dr, tun)"),
-                (
-                    "ipvsadm -A -t ADDR:80 -s rr",
-                    "a service on this machine; loads and attaches all by itself",
-                ),
-                ("ipvsadm -a -t ADDR:80 -r SERVER -m", "a real server for it"),
-                ("rlvs status", "what is attached where, and counters"),
-                ("rlvs down", "remove everything from this machine"),
+                (format!("{rlvs} demo --mode dr --keep"), "a lab that stays, to play in (nat, dr, tun)"),
+                (format!("{ipvsadm} -A -t ADDR:80 -s rr"), "a service on this machine"),
+                (format!("{ipvsadm} -a -t ADDR:80 -r SERVER -m"), "a real server for it"),
+                (format!("{rlvs} status"), "what is attached where, and counters"),
+                (format!("{rlvs} down"), "remove everything of this machine's director"),
             ]);
         }
         for director in directors {
             let client = director.replace("director", "client");
             self.hints(&[
-                (
-                    &format!("ip netns exec {director} ipvsadm -Ln --stats"),
-                    "in the director (or: rlvs status)",
-                ),
-                (&format!("ip netns exec {director} ipvsadm -Lnc"), "the connections it knows"),
-                (&format!("ip netns exec {client} curl http://{VIP}/"), "a request of the client"),
+                (format!("ip netns exec {director} {ipvsadm} -Ln --stats"), "in the director"),
+                (format!("ip netns exec {director} {ipvsadm} -Lnc"), "its connections"),
+                (format!("ip netns exec {client} curl http://{VIP}/"), "in the client"),
             ])?;
             writeln!(self.out)?;
         }
-        self.hints(&[("rlvs demo --remove", "when you are done")])
+        self.hints(&[(format!("{rlvs} demo --remove"), "when you are done")])
     }
 
-    fn hints(&mut self, hints: &[(&str, &str)]) -> io::Result<()> {
+    fn hints(&mut self, hints: &[(String, &str)]) -> io::Result<()> {
         let width = hints.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
         for (command, meaning) in hints {
             writeln!(self.out, "  {command:<width$}   {meaning}")?;
@@ -144,4 +139,17 @@ impl Report {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// How to call this program as `rlvs` and as `ipvsadm`: by name where it is installed, else by its path.
+fn our_names() -> (String, String) {
+    let Ok(exe) = std::env::current_exe() else { return ("rlvs".into(), "ipvsadm".into()) };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first =
+        |name: &str| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.exists());
+    let is_ours =
+        |name: &str| first(name).and_then(|file| file.canonicalize().ok()).is_some_and(|file| file == exe);
+    let rlvs = if is_ours("rlvs") { "rlvs".to_owned() } else { exe.display().to_string() };
+    let ipvsadm = if is_ours("ipvsadm") { "ipvsadm".to_owned() } else { format!("{rlvs} ipvsadm") };
+    (rlvs, ipvsadm)
 }
