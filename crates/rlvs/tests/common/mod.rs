@@ -6,6 +6,7 @@
 
 use rlvs::lab::client::Tally;
 use rlvs::lab::{self, Host, Lab, Topology, VIP};
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::process::Output;
 use std::sync::mpsc;
@@ -52,9 +53,37 @@ pub fn lab(topology: Topology) -> Lab {
     Lab::builder(topology).program(RLVS).build().expect("a lab")
 }
 
+/// A lab that shows the director's state when a test fails in it.
+pub struct Cluster(Lab);
+
+impl Deref for Cluster {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.0
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !thread::panicking() || lab::interrupted() {
+            return;
+        }
+        for (name, args) in [("ipvsadm", "-Ln --stats"), ("ipvsadm", "-Lnc"), ("rlvs", "status")] {
+            let mut command = self.director().command(RLVS);
+            command.arg0(name).args(args.split_whitespace());
+            let shown = self.director().output(command, "", Duration::from_secs(5));
+            eprintln!(
+                "--- {name} {args}: {}",
+                shown.map_or_else(|e| format!("{e:#}"), |output| show(&output))
+            );
+        }
+    }
+}
+
 /// A lab whose real servers are ready to serve ports 80 and 81 (TCP) and 53 (UDP), and hold the VIP where they must.
-pub fn cluster(topology: Topology) -> Lab {
-    let lab = lab(topology);
+pub fn cluster(topology: Topology) -> Cluster {
+    let lab = Cluster(lab(topology));
     lab.serve_all(&[80, 81], &[53]).expect("responders");
     let up = match topology {
         Topology::Nat => None,
