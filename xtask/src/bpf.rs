@@ -2,7 +2,8 @@
 //!
 //! The objects are committed, so users need no BPF toolchain. That asks for one thing: the same sources give the
 //! same bytes in every directory and on every machine, else nobody could tell whether the object is what the
-//! sources say. `--check` rebuilds from nothing and compares.
+//! sources say. `--check` rebuilds from nothing and compares. `--clippy` lints what the host's clippy never sees: code
+//! behind `cfg(target_arch = "bpf")`.
 
 use crate::{shell, toolchain};
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,9 @@ pub struct Args {
     /// Change nothing: rebuild in a fresh directory and compare with the committed objects
     #[arg(long)]
     check: bool,
+    /// Change nothing: run clippy on the programs, and let no warning pass
+    #[arg(long, conflicts_with = "check")]
+    clippy: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -30,17 +34,26 @@ pub fn run(args: &Args) -> Result<()> {
         return check(&tools, &workspace.join(OBJECTS), &scratch.0);
     }
     let target = workspace.join("target/bpf");
+    if args.clippy {
+        return clippy(&tools, &workspace, &target);
+    }
     build(&tools, &workspace, &target)?;
     let objects = workspace.join(OBJECTS);
     std::fs::create_dir_all(&objects)?;
     for program in PROGRAMS {
         let object = objects.join(file_name(program));
-        std::fs::copy(built(&target, program), &object)
-            .with_context(|| format!("writing {}", object.display()))?;
+        replace(&object, &std::fs::read(built(&target, program))?)?;
         println!("{}", describe(&object)?);
     }
-    std::fs::write(objects.join("TOOLCHAIN"), tools.versions.to_string())?;
-    Ok(())
+    replace(&objects.join("TOOLCHAIN"), tools.versions.to_string().as_bytes())
+}
+
+/// Leaves a file with these bytes alone, so that nothing is built anew because of it.
+fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    std::fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Compiles, strips and inspects every program; `built` tells where they are then.
@@ -58,21 +71,36 @@ fn build(tools: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
 
 fn compile(tools: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
     // So that the folders of the registries exist when `rustflags` looks for them.
-    let mut fetch = inner_cargo(tools, workspace);
+    let mut fetch = inner_cargo(tools, workspace, &tools.cargo);
     shell::run(fetch.args(["fetch", "--quiet", "--locked", "--target", TARGET]))?;
-    let mut cargo = inner_cargo(tools, workspace);
-    cargo.args(["build", "--locked", "--package", "rlvs-ebpf", "--profile", "bpf"]);
+    shell::run(&mut on_the_programs(tools, workspace, target, &tools.cargo, "build"))
+}
+
+fn clippy(tools: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
+    // Not `cargo clippy`: cargo would find rustup's in its home before Debian's.
+    let driver = Path::new("/usr/bin/cargo-clippy");
+    if !driver.exists() {
+        bail!("{} is missing: {}", driver.display(), toolchain::CLIPPY);
+    }
+    let mut clippy = on_the_programs(tools, workspace, target, driver, "clippy");
+    shell::run(clippy.env("CARGO", &tools.cargo).args(["--", "--deny", "warnings"]))
+}
+
+/// `cargo VERB` on crates/rlvs-ebpf for BPF.
+fn on_the_programs(tools: &Toolchain, workspace: &Path, target: &Path, cargo: &Path, verb: &str) -> Command {
+    let mut cargo = inner_cargo(tools, workspace, cargo);
+    cargo.args([verb, "--locked", "--package", "rlvs-ebpf", "--profile", "bpf"]);
     cargo.args(["--target", TARGET, "-Z", "build-std=core"]);
     cargo.arg("--target-dir").arg(target);
     // Encoded: a path may have a space.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).join("\x1f"));
-    shell::run(&mut cargo)
+    cargo
 }
 
 /// Debian's cargo with nothing of the cargo (and rustup) that runs us: their variables would choose another
 /// compiler, or another set of flags.
-fn inner_cargo(tools: &Toolchain, workspace: &Path) -> Command {
-    let mut cargo = Command::new(&tools.cargo);
+fn inner_cargo(tools: &Toolchain, workspace: &Path, cargo: &Path) -> Command {
+    let mut cargo = Command::new(cargo);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let kept = text == "CARGO_HOME"

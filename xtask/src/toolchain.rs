@@ -10,9 +10,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub const INSTALL: &str = ".ci/install-bpf-toolchain";
+const INSTALL: &str = ".ci/install-bpf-toolchain";
 const RUST: &str = "apt-get install --no-install-recommends rustc-web cargo-web";
 const RUST_SRC: &str = "apt-get install --no-install-recommends rust-web-src";
+pub const CLIPPY: &str = "apt-get install --no-install-recommends rust-web-clippy";
 const LLVM: &str = "apt-get install --no-install-recommends llvm-22";
 const LINKER: &str = "LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
                       --no-default-features --features llvm-22";
