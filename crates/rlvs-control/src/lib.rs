@@ -2,11 +2,17 @@
 //!
 //! Callers see [`model`] (plain data) and [`Balancer`] (the orders an operator can give).
 
+pub mod attach;
 mod balancer;
 pub mod bpffs;
+mod director;
 mod error;
+mod instance;
 pub mod model;
+mod object;
+mod shared;
 pub mod realserver;
 
 pub use balancer::Balancer;
+pub use director::{Director, DropCount, MapFill, Status};
 pub use error::{Error, Result};

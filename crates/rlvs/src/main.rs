@@ -18,6 +18,14 @@ struct Cli {
 enum Verb {
     /// Show a whole cluster at work on this machine, in network namespaces of its own
     Demo(verb::demo::Args),
+    /// Interfaces and modes, how full the tables are, drops by reason
+    Status(verb::status::Args),
+    /// Attach an interface, or attach it in another mode
+    Attach(verb::attach::Attach),
+    /// Take the programs off an interface
+    Detach(verb::attach::Detach),
+    /// Remove everything of this network namespace: programs, rules, connections
+    Down,
     /// Make this host a real server: the VIP on lo, silence in ARP, tunnel packets taken out
     Realserver(verb::realserver::Args),
     #[command(hide = true)]
@@ -25,8 +33,19 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_default();
+    let name = std::path::Path::new(&name).file_name().and_then(|n| n.to_str()).unwrap_or("rlvs").to_owned();
+    let rest: Vec<_> = args.collect();
+    if let Some(status) = verb::ipvsadm::run(&name, &rest) {
+        return status;
+    }
     let done = match Cli::parse().verb {
         Verb::Demo(args) => verb::demo::run(args),
+        Verb::Status(args) => verb::status::run(args),
+        Verb::Attach(args) => verb::attach::attach(args),
+        Verb::Detach(args) => verb::attach::detach(args),
+        Verb::Down => verb::attach::down(),
         Verb::Realserver(args) => verb::realserver::run(args),
         Verb::Responder(args) => verb::responder::run(args),
     };

@@ -1,6 +1,6 @@
 //! The words of an entry, and typed access to them.
 
-use super::{Flow, SET_WORDS};
+use super::{Flow, SET_WORDS, Sets};
 use crate::maps::NONE;
 use crate::mem::Mem;
 use crate::wire::{Addr, Be16, Be32};
@@ -124,27 +124,33 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     pub fn new(set: M, way: usize, set_index: u32) -> Self {
         Entry { set, way, id: set_index << 4 | way as u32, _family: PhantomData }
     }
+    /// The entry with this id.
     #[inline(always)]
-    fn at(self, word: usize) -> usize {
+    pub fn at<S: Sets<A, Set = M>>(sets: &S, id: u32) -> Option<Self> {
+        let index = id >> 4;
+        Some(Entry::new(sets.set(index)?, (id & 15) as usize, index))
+    }
+    #[inline(always)]
+    fn word_at(self, word: usize) -> usize {
         self.way * Self::WORDS + word
     }
     #[inline(always)]
     fn load(self, word: usize) -> u32 {
-        self.set.load(self.at(Self::REST + word))
+        self.set.load(self.word_at(Self::REST + word))
     }
     #[inline(always)]
     fn store(self, word: usize, value: u32) {
-        self.set.store(self.at(Self::REST + word), value)
+        self.set.store(self.word_at(Self::REST + word), value)
     }
     #[inline(always)]
     fn addr(self, which: usize) -> A {
-        A::from_words(|i| Be32(self.set.load(self.at(which * A::WORDS + i))))
+        A::from_words(|i| Be32(self.set.load(self.word_at(which * A::WORDS + i))))
     }
     #[inline(always)]
     fn store_addr(self, which: usize, addr: A) {
         let mut i = 0;
         while i < A::WORDS {
-            self.set.store(self.at(which * A::WORDS + i), addr.word(i).0);
+            self.set.store(self.word_at(which * A::WORDS + i), addr.word(i).0);
             i += 1;
         }
     }
@@ -250,7 +256,7 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     /// Replaces the deciding word; false if somebody else changed it first.
     #[inline(always)]
     pub fn swap_word(self, old: Word, new: Word) -> bool {
-        self.set.compare_swap(self.at(Self::REST + WORD), old.0, new.0) == old.0
+        self.set.compare_swap(self.word_at(Self::REST + WORD), old.0, new.0) == old.0
     }
 
     #[inline(always)]
@@ -306,12 +312,6 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     #[inline(always)]
     pub fn close(self, seen: Word) -> bool {
         self.swap_word(seen, seen.with_life(Word::FREE))
-    }
-
-    /// Gives the way back.
-    #[inline(always)]
-    pub(super) fn release(self) {
-        self.set.store(self.way, 0);
     }
 
     /// Does it belong to a template?

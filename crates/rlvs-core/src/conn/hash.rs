@@ -2,12 +2,12 @@
 
 use crate::wire::{Addr, Be16};
 
-/// Home set, second set and tag. Sets are to be masked with the size of the table; the tag is never 0.
+/// Home set, second set and tag (see [`tags`](super::tags)). Sets are to be masked with the size of the table; the tag is never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     pub home: u32,
     pub second: u32,
-    pub tag: u32,
+    pub tag: u8,
 }
 
 /// Mixes a 64-bit word (the finisher of MurmurHash3, public domain).
@@ -29,7 +29,7 @@ pub fn place<A: Addr>(proto: u8, client: A, client_port: Be16, seed: u64) -> Pla
         i += 1;
     }
     let h2 = h.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Place { home: h as u32, second: (h2 >> 32) as u32, tag: (h >> 32) as u32 | 1 }
+    Place { home: h as u32, second: (h2 >> 32) as u32, tag: (h >> 56) as u8 | 1 }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The connection table: set-associative, one cache line per IPv4 connection, no lock.
 //!
-//! `CONNS` is an array of sets of 1,024 bytes. The first 16 words of a set are tags: word 0 counts entries that
-//! belong here but had to go to their second set, word *w* is the tag of way *w*, or 0 for a free way. Then come the
-//! ways, 16 words each (an IPv6 table has 32-word ways). Where an entry is, follows from (protocol, client address,
+//! `CONNS` is an array of sets of 1,024 bytes. A set begins with 16 bytes of tags: byte *w* is the tag of way *w*, or 0
+//! for a free way (there is no way 0); all of them are compared at once, as two 64-bit words. Word 4 counts entries
+//! that belong here but had to go to their second set. From word 16 on come the ways, 16 words each (an IPv6 table
+//! has 32-word ways). Where an entry is, follows from (protocol, client address,
 //! client port) alone, as in IPVS: so the request and the reply of a masqueraded connection find the same entry, and
 //! an established packet pays for one look-up in either direction.
 //!
@@ -13,13 +14,16 @@
 pub mod entry;
 pub mod hash;
 pub mod table;
+pub mod tags;
 
 pub use entry::Entry;
-pub use table::{Inserted, Sets, find_inbound, find_outbound, insert, release};
+pub use table::{Inserted, Sets, Step, find_inbound, find_outbound, insert, release};
 
 /// Words and ways of a set.
 pub const SET_WORDS: usize = 256;
 pub const WAYS: usize = 15;
+/// The word that counts entries which went from here to their second set.
+pub const OVERFLOWED: usize = 4;
 
 /// The flow of a connection as a client's packet shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

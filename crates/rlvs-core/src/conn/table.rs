@@ -1,13 +1,15 @@
 //! Finding and inserting, without a lock.
 //!
-//! Inserting: claim a free way by swapping its tag from 0, write the entry, make it *pending*, then look for rivals:
-//! another processor may be opening the same connection at this moment. Both made themselves visible before they
-//! looked, so at least one sees the other. A live rival wins; between two pending ones the lower way wins and kills
-//! the other by swapping its word to *free*, which makes the other's step to *live* fail. So exactly one goes live.
+//! Inserting: claim a free way by its tag, write the entry, make it *pending*, then look for rivals: another processor
+//! may be opening the same connection at this moment. Both made themselves visible before they looked, so at least
+//! one sees the other. A live rival wins; between two pending ones the lower id wins and kills the other by swapping
+//! its word to *free*, which makes the other's step to *live* fail. So exactly one goes live.
 
 use super::entry::{Entry, NewEntry, Word};
 use super::hash::{Place, place};
-use super::{Flow, WAYS};
+use super::tags::{self, Matches};
+use super::{Flow, OVERFLOWED, WAYS};
+use crate::maps::NONE;
 use crate::mem::Mem;
 use crate::wire::{Addr, Be16};
 
@@ -20,6 +22,14 @@ pub trait Sets<A> {
     fn set_mask(&self) -> u32;
     /// The secret of the hash.
     fn seed(&self) -> u64;
+    /// Takes steps until one says stop, at most `limit`. (In the kernel a loop whose body the verifier sees once.)
+    fn repeat<S: Step>(&self, limit: u32, steps: &mut S);
+}
+
+/// The body of a loop.
+pub trait Step {
+    /// True to stop.
+    fn step(&mut self) -> bool;
 }
 
 /// What became of an insertion.
@@ -32,11 +42,53 @@ pub enum Inserted<A, M> {
     Full,
 }
 
+/// What is sought: a connection by its client and, of its other side, the virtual address (of a client's packet) or
+/// the real server (of a reply).
+#[derive(Clone, Copy)]
+struct Wanted<A> {
+    client: A,
+    other: A,
+    client_port: Be16,
+    other_port: Be16,
+    proto: u8,
+    is_reply: bool,
+}
+
+impl<A: Addr> Wanted<A> {
+    #[inline(always)]
+    fn is<M: Mem>(&self, e: Entry<A, M>) -> bool {
+        let flow = self.flow();
+        let it = if self.is_reply {
+            e.is_outbound(self.client, self.client_port, self.other, self.other_port, self.proto)
+        } else {
+            e.is_inbound(&flow)
+        };
+        it && e.word().is_live()
+    }
+    #[inline(always)]
+    fn flow(&self) -> Flow<A> {
+        Flow {
+            client: self.client,
+            virtual_addr: self.other,
+            client_port: self.client_port,
+            virtual_port: self.other_port,
+            proto: self.proto,
+        }
+    }
+}
+
 /// The live connection that a client's packet belongs to.
 #[inline(always)]
 pub fn find_inbound<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
-    let p = place(flow.proto, flow.client, flow.client_port, sets.seed());
-    find(sets, p, |e| e.is_inbound(flow))
+    let wanted = Wanted {
+        client: flow.client,
+        other: flow.virtual_addr,
+        client_port: flow.client_port,
+        other_port: flow.virtual_port,
+        proto: flow.proto,
+        is_reply: false,
+    };
+    find(sets, wanted)
 }
 
 /// The live connection that a packet from a real server to a client belongs to.
@@ -47,36 +99,91 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
     server: (A, Be16),
     client: (A, Be16),
 ) -> Option<Entry<A, S::Set>> {
-    let p = place(proto, client.0, client.1, sets.seed());
-    find(sets, p, |e| e.is_outbound(client.0, client.1, server.0, server.1, proto))
+    let wanted = Wanted {
+        client: client.0,
+        other: server.0,
+        client_port: client.1,
+        other_port: server.1,
+        proto,
+        is_reply: true,
+    };
+    find(sets, wanted)
 }
 
+/// Mostly the first match at home is it, or there is none; only else it is a search.
 #[inline(always)]
-fn find<A: Addr, S: Sets<A>>(
-    sets: &S,
-    p: Place,
-    is_it: impl Fn(Entry<A, S::Set>) -> bool + Copy,
-) -> Option<Entry<A, S::Set>> {
-    let mut index = p.home & sets.set_mask();
-    let mut set = sets.set(index)?;
-    let mut overflowed = set.load(0) != 0;
-    loop {
-        let mut way = 1;
-        while way <= Entry::<A, S::Set>::WAYS {
-            if set.load(way) == p.tag {
-                let e = Entry::new(set, way, index);
-                if is_it(e) && e.word().is_live() {
-                    return Some(e);
-                }
+fn find<A: Addr, S: Sets<A>>(sets: &S, wanted: Wanted<A>) -> Option<Entry<A, S::Set>> {
+    let p = place(wanted.proto, wanted.client, wanted.client_port, sets.seed());
+    let index = p.home & sets.set_mask();
+    let set = sets.set(index)?;
+    let mut matches = Matches::of(set, p.tag, Entry::<A, S::Set>::WAYS);
+    if matches.any() {
+        let e = Entry::new(set, matches.next(), index);
+        if wanted.is(e) {
+            return Some(e);
+        }
+    } else if set.load(OVERFLOWED) == 0 {
+        return None;
+    }
+    let mut search = Search { walk: Walk::new(sets, p)?, wanted, found: NONE };
+    sets.repeat(2 * WAYS as u32 + 2, &mut search);
+    if search.found == NONE { None } else { Entry::at(sets, search.found) }
+}
+
+/// All entries with a tag, at home and, if something overflowed from there, in the second set.
+struct Walk<M> {
+    set: M,
+    second: M,
+    index: u32,
+    second_index: u32,
+    tag: u8,
+    matches: Matches,
+    at_home: bool,
+}
+
+impl<M: Mem> Walk<M> {
+    #[inline(always)]
+    fn new<A: Addr, S: Sets<A, Set = M>>(sets: &S, p: Place) -> Option<Walk<M>> {
+        let index = p.home & sets.set_mask();
+        let second_index = p.second & sets.set_mask();
+        let (set, second) = (sets.set(index)?, sets.set(second_index)?);
+        let matches = Matches::of(set, p.tag, Entry::<A, M>::WAYS);
+        Some(Walk { set, second, index, second_index, tag: p.tag, matches, at_home: true })
+    }
+
+    /// The next entry; `Err(true)` at the end, `Err(false)` to go on.
+    #[inline(always)]
+    fn next<A: Addr>(&mut self) -> Result<Entry<A, M>, bool> {
+        if self.matches.any() {
+            return Ok(Entry::new(self.set, self.matches.next(), self.index));
+        }
+        if !self.at_home || self.set.load(OVERFLOWED) == 0 {
+            return Err(true);
+        }
+        self.at_home = false;
+        (self.set, self.index) = (self.second, self.second_index);
+        self.matches = Matches::of(self.set, self.tag, Entry::<A, M>::WAYS);
+        Err(false)
+    }
+}
+
+struct Search<A, M> {
+    walk: Walk<M>,
+    wanted: Wanted<A>,
+    found: u32,
+}
+
+impl<A: Addr, M: Mem> Step for Search<A, M> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        match self.walk.next() {
+            Ok(e) if self.wanted.is(e) => {
+                self.found = e.id;
+                true
             }
-            way += 1;
+            Ok(_) => false,
+            Err(end) => end,
         }
-        if !overflowed {
-            return None;
-        }
-        overflowed = false;
-        index = p.second & sets.set_mask();
-        set = sets.set(index)?;
     }
 }
 
@@ -84,27 +191,11 @@ fn find<A: Addr, S: Sets<A>>(
 #[inline(always)]
 pub fn insert<A: Addr, S: Sets<A>>(sets: &S, new: &NewEntry<A>) -> Inserted<A, S::Set> {
     let p = place(new.flow.proto, new.flow.client, new.flow.client_port, sets.seed());
-    let home_index = p.home & sets.set_mask();
-    let second_index = p.second & sets.set_mask();
-    let (Some(home), Some(second)) = (sets.set(home_index), sets.set(second_index)) else {
+    let Some(entry) = claim(sets, p) else {
         return Inserted::Full;
     };
-    let (entry, at_home) = match claim::<A, S::Set>(home, p.tag) {
-        Some(way) => (Entry::new(home, way, home_index), true),
-        None => {
-            home.fetch_add(0, 1);
-            match claim::<A, S::Set>(second, p.tag) {
-                Some(way) => (Entry::new(second, way, second_index), false),
-                None => {
-                    home.add(0, u32::MAX);
-                    return Inserted::Full;
-                }
-            }
-        }
-    };
     let pending = entry.write(new);
-    if !rivals_win(home, home_index, entry, at_home, true, p.tag, &new.flow)
-        && !(home.load(0) != 0 && rivals_win(second, second_index, entry, at_home, false, p.tag, &new.flow))
+    if !rival_wins(sets, p, entry, &new.flow)
         && let Some(live) = entry.publish(pending)
     {
         return Inserted::New(entry, live);
@@ -114,45 +205,59 @@ pub fn insert<A: Addr, S: Sets<A>>(sets: &S, new: &NewEntry<A>) -> Inserted<A, S
     Inserted::Lost
 }
 
-/// Claims a free way by its tag.
+/// Claims a way at home, or in the second set, which home then counts.
 #[inline(always)]
-fn claim<A: Addr, M: Mem>(set: M, tag: u32) -> Option<usize> {
-    let mut way = 1;
-    while way <= Entry::<A, M>::WAYS {
-        if set.load(way) == 0 && set.compare_swap(way, 0, tag) == 0 {
-            return Some(way);
-        }
-        way += 1;
+fn claim<A: Addr, S: Sets<A>>(sets: &S, p: Place) -> Option<Entry<A, S::Set>> {
+    let home_index = p.home & sets.set_mask();
+    let home = sets.set(home_index)?;
+    if let Some(way) = tags::claim(home, p.tag, Entry::<A, S::Set>::WAYS) {
+        return Some(Entry::new(home, way, home_index));
     }
+    let second_index = p.second & sets.set_mask();
+    let second = sets.set(second_index)?;
+    home.fetch_add(OVERFLOWED, 1);
+    if let Some(way) = tags::claim(second, p.tag, Entry::<A, S::Set>::WAYS)
+        && second_index != home_index
+    {
+        return Some(Entry::new(second, way, second_index));
+    }
+    home.add(OVERFLOWED, u32::MAX);
     None
 }
 
-/// Looks for other entries of the same flow in one set; kills pending ones of higher rank. True if one of them wins.
+/// Looks for other entries of the same flow; kills pending ones of higher id. True if one of them wins.
 #[inline(always)]
-fn rivals_win<A: Addr, M: Mem>(
-    set: M,
-    index: u32,
-    mine: Entry<A, M>,
-    mine_at_home: bool,
-    is_home: bool,
-    tag: u32,
-    flow: &Flow<A>,
-) -> bool {
-    let mut way = 1;
-    while way <= WAYS {
-        if way <= Entry::<A, M>::WAYS && set.load(way) == tag {
-            let other = Entry::<A, M>::new(set, way, index);
-            let word = other.word();
-            if other.id != mine.id && other.is_inbound(flow) {
-                let other_ranks_first = if is_home == mine_at_home { way < mine.way } else { is_home };
-                if word.is_live() || word.is_pending() && (other_ranks_first || !other.close(word)) {
-                    return true;
-                }
-            }
+fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, p: Place, mine: Entry<A, S::Set>, flow: &Flow<A>) -> bool {
+    let Some(walk) = Walk::new(sets, p) else {
+        return true;
+    };
+    let mut rivals = Rivals { walk, flow: *flow, mine: mine.id, lost: false };
+    sets.repeat(2 * WAYS as u32 + 2, &mut rivals);
+    rivals.lost
+}
+
+struct Rivals<A, M> {
+    walk: Walk<M>,
+    flow: Flow<A>,
+    mine: u32,
+    lost: bool,
+}
+
+impl<A: Addr, M: Mem> Step for Rivals<A, M> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        let other: Entry<A, M> = match self.walk.next() {
+            Ok(other) => other,
+            Err(end) => return end,
+        };
+        let word = other.word();
+        if other.id != self.mine && other.is_inbound(&self.flow) {
+            let wins = word.is_live() || word.is_pending() && (other.id < self.mine || !other.close(word));
+            self.lost |= wins;
+            return wins;
         }
-        way += 1;
+        false
     }
-    false
 }
 
 /// Gives back the way of an entry that was closed. Only for the one who closed it.
@@ -160,10 +265,10 @@ fn rivals_win<A: Addr, M: Mem>(
 pub fn release<A: Addr, S: Sets<A>>(sets: &S, entry: Entry<A, S::Set>) {
     let p = place(entry.proto(), entry.client(), entry.client_port(), sets.seed());
     let home = p.home & sets.set_mask();
-    entry.release();
+    tags::release(entry.set, entry.way, p.tag);
     if home != entry.id >> 4
         && let Some(set) = sets.set(home)
     {
-        set.add(0, u32::MAX);
+        set.add(OVERFLOWED, u32::MAX);
     }
 }

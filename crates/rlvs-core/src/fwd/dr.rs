@@ -9,10 +9,10 @@
 //! Director and real server share a link. The real server has the VIP on `lo` and must not answer ARP for it
 //! (`rlvs realserver up --vip VIP`). Ports cannot be mapped.
 
-use super::Edit;
+use super::{Edit, Kind};
 
 /// Nothing to change.
 #[inline(always)]
-pub fn plan<A>() -> Edit<A> {
-    Edit::Direct
+pub fn plan<A>(edit: &mut Edit<A>) {
+    edit.kind = Kind::Direct;
 }

@@ -10,7 +10,7 @@ pub mod tun;
 use crate::conn::Entry;
 use crate::maps::{DestConfig, Settings};
 use crate::mem::Mem;
-use crate::path::{Answer, Decision, DropReason, Hop, Tables, hop_flag};
+use crate::path::{Decision, DropReason, Plan, Tables, hop_flag};
 use crate::wire::checksum::{add, update};
 use crate::wire::{Addr, Be16, Packet, icmp, ip_proto};
 
@@ -24,25 +24,37 @@ pub enum Method {
     DirectRoute = 3,
 }
 
-/// What is changed in the packet, beside its time to live and its MACs.
+/// What is changed in the packet, beside its time to live and its MACs. All fields are always set, also where their
+/// kind does not use them: the verifier refuses to see a byte copied that nobody wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Edit<A> {
+pub struct Edit<A> {
+    pub kind: Kind,
+    pub rewrite: nat::Rewrite<A>,
+    pub encap: tun::Encap,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
     /// NAT: one side of the flow gets a new address and port.
-    Nat(nat::Rewrite<A>),
+    Nat,
     /// DR: nothing.
     Direct,
     /// TUN: a header is put in front.
-    Tunnel(tun::Encap),
+    Tunnel,
 }
 
-impl<A> Edit<A> {
+impl<A: Addr> Edit<A> {
+    /// Nothing but the time to live and the MACs.
+    #[inline(always)]
+    pub fn nothing() -> Edit<A> {
+        Edit { kind: Kind::Direct, rewrite: nat::Rewrite::none(), encap: tun::Encap::NONE }
+    }
+
     /// Bytes that the packet grows by.
     #[inline(always)]
     pub fn growth(&self) -> u32 {
-        match self {
-            Edit::Tunnel(encap) => encap.overhead(),
-            _ => 0,
-        }
+        if self.kind == Kind::Tunnel { self.encap.overhead() } else { 0 }
     }
 }
 
@@ -64,7 +76,8 @@ pub fn rewritten<A: Addr>(packet: &Packet<A>, edit: &Edit<A>) -> Rewritten {
     let new = Be16::from_bytes([ttl, packet.proto]);
     let mut ip_change = add(!old.0 as u32 & 0xffff, new.0 as u32);
     let mut l4_check = packet.l4_check;
-    if let Edit::Nat(rewrite) = edit {
+    if edit.kind == Kind::Nat {
+        let rewrite = &edit.rewrite;
         let addresses = rewrite.address_change(packet);
         ip_change = add(ip_change, addresses);
         l4_check = update(l4_check, add(addresses, rewrite.port_change(packet)));
@@ -75,57 +88,56 @@ pub fn rewritten<A: Addr>(packet: &Packet<A>, edit: &Edit<A>) -> Rewritten {
     Rewritten { ttl, ip_check: update(packet.ip_check, ip_change), l4_check }
 }
 
-/// Plans the way of a client's packet to its server.
+/// Plans the way of a client's packet to its server; the plan's hop is known.
 #[inline(always)]
 pub fn forward<A: Addr, T: Tables<A>, M: Mem>(
     packet: &Packet<A>,
     conn: Entry<A, M>,
     dest: &DestConfig,
-    hop: &Hop<A>,
     settings: &Settings,
     tables: &T,
-) -> Decision<A> {
+    plan: &mut Plan<A>,
+) -> Decision {
     let method = conn.word().method();
-    if hop.has(hop_flag::LOCAL) {
+    if plan.hop.has(hop_flag::LOCAL) {
         return local(packet, conn, method);
     }
-    if !hop.has(hop_flag::ROUTED) {
-        return Decision::Drop(DropReason::NoRoute);
+    if !plan.hop.has(hop_flag::ROUTED) {
+        return Decision::drop(DropReason::NoRoute);
     }
     if packet.ttl <= 1 {
-        return Decision::Answer(Answer { error: icmp::Error::TimeExceeded, reason: DropReason::TtlExceeded });
+        return Decision::answer(icmp::Error::TimeExceeded, DropReason::TtlExceeded);
     }
-    let edit = if method == Method::Masquerade as u8 {
-        nat::request(conn)
+    if method == Method::Masquerade as u8 {
+        nat::request(conn, &mut plan.edit);
     } else if method == Method::Tunnel as u8 {
-        tun::plan(packet, dest, settings, tables)
+        tun::plan(packet, dest, settings, tables, &mut plan.edit);
     } else {
-        dr::plan()
-    };
-    fit(packet, edit, hop)
+        dr::plan(&mut plan.edit);
+    }
+    fit(packet, plan)
 }
 
 /// Does the packet fit through the next hop? If not, its sender learns what would (RFC 1191).
 #[inline(always)]
-pub(crate) fn fit<A: Addr>(packet: &Packet<A>, edit: Edit<A>, hop: &Hop<A>) -> Decision<A> {
-    let growth = edit.growth();
-    if packet.segment_len as u32 + growth > hop.mtu {
-        if !packet.dont_fragment {
-            return Decision::Drop(DropReason::WouldFragment);
-        }
-        let mtu = hop.mtu.saturating_sub(growth).min(u16::MAX as u32) as u16;
-        let error = icmp::Error::FragmentationNeeded { mtu };
-        return Decision::Answer(Answer { error, reason: DropReason::TooBig });
+pub(crate) fn fit<A: Addr>(packet: &Packet<A>, plan: &Plan<A>) -> Decision {
+    let growth = plan.edit.growth();
+    if packet.segment_len as u32 + growth <= plan.hop.mtu {
+        return Decision::FORWARD;
     }
-    Decision::Forward(crate::path::Forward { edit, hop: *hop })
+    if !packet.dont_fragment {
+        return Decision::drop(DropReason::WouldFragment);
+    }
+    let mtu = plan.hop.mtu.saturating_sub(growth).min(u16::MAX as u32) as u16;
+    Decision::answer(icmp::Error::FragmentationNeeded { mtu }, DropReason::TooBig)
 }
 
 /// The real server is the director itself: the stack has the packet as it is, unless a port were to change.
 #[inline(always)]
-fn local<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, method: u8) -> Decision<A> {
+fn local<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, method: u8) -> Decision {
     let as_it_is = conn.dest_addr() == packet.dst && conn.dest_port() == packet.dport;
     if method == Method::Masquerade as u8 && !as_it_is && conn.dest_port() != Be16(0) {
-        return Decision::Drop(DropReason::LocalServer);
+        return Decision::drop(DropReason::LocalServer);
     }
-    Decision::Pass
+    Decision::PASS
 }

@@ -9,15 +9,15 @@
 //!
 //! The real server's default route must lead back through the director; it needs nothing else, and ports may differ.
 
-use super::Edit;
+use super::{Edit, Kind};
 use crate::conn::Entry;
 use crate::mem::Mem;
-use crate::path::{Decision, Hop, hop_flag};
+use crate::path::{Decision, Plan, hop_flag};
 use crate::wire::checksum::{add, change};
-use crate::wire::{Addr, Be16, Packet};
+use crate::wire::{Addr, Be16, Be32, Packet};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Side {
     Source = 0,
     Destination = 1,
@@ -32,6 +32,24 @@ pub struct Rewrite<A> {
 }
 
 impl<A: Addr> Rewrite<A> {
+    /// For edits of another kind.
+    #[inline(always)]
+    pub fn none() -> Rewrite<A> {
+        Rewrite { side: Side::Source, addr: A::from_words(|_| Be32(0)), port: Be16(0) }
+    }
+
+    /// Source and destination afterwards.
+    #[inline(always)]
+    pub fn addresses(&self, packet: &Packet<A>) -> (A, A) {
+        if self.side == Side::Source { (self.addr, packet.dst) } else { (packet.src, self.addr) }
+    }
+
+    /// Source and destination port afterwards.
+    #[inline(always)]
+    pub fn ports(&self, packet: &Packet<A>) -> [Be16; 2] {
+        if self.side == Side::Source { [self.port, packet.dport] } else { [packet.sport, self.port] }
+    }
+
     /// What the new address does to the sum of the IP header, and of the pseudo header.
     #[inline(always)]
     pub fn address_change(&self, packet: &Packet<A>) -> u32 {
@@ -55,20 +73,20 @@ impl<A: Addr> Rewrite<A> {
 
 /// From the client to the server.
 #[inline(always)]
-pub fn request<A: Addr, M: Mem>(conn: Entry<A, M>) -> Edit<A> {
-    Edit::Nat(Rewrite { side: Side::Destination, addr: conn.dest_addr(), port: conn.dest_port() })
+pub fn request<A: Addr, M: Mem>(conn: Entry<A, M>, edit: &mut Edit<A>) {
+    edit.kind = Kind::Nat;
+    edit.rewrite = Rewrite { side: Side::Destination, addr: conn.dest_addr(), port: conn.dest_port() };
 }
 
 /// From the server to the client. What the stack would answer with an ICMP error to the server (time to live ran
 /// out, too big) it gets as it is: then the error comes from the right address and quotes the right packet.
 #[inline(always)]
-pub fn reply<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, hop: &Hop<A>) -> Decision<A> {
-    if packet.ttl <= 1 || !hop.has(hop_flag::ROUTED) || hop.has(hop_flag::LOCAL) {
-        return Decision::Pass;
+pub fn reply<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, plan: &mut Plan<A>) -> Decision {
+    if packet.ttl <= 1 || !plan.hop.has(hop_flag::ROUTED) || plan.hop.has(hop_flag::LOCAL) {
+        return Decision::PASS;
     }
-    let rewrite = Rewrite { side: Side::Source, addr: conn.virtual_addr(), port: conn.virtual_port() };
-    match super::fit(packet, Edit::Nat(rewrite), hop) {
-        Decision::Answer(_) => Decision::Pass,
-        other => other,
-    }
+    plan.edit.kind = Kind::Nat;
+    plan.edit.rewrite = Rewrite { side: Side::Source, addr: conn.virtual_addr(), port: conn.virtual_port() };
+    let decision = super::fit(packet, plan);
+    if decision.is_answer() { Decision::PASS } else { decision }
 }

@@ -20,7 +20,10 @@ pub struct Settings {
     pub services: u32,
     /// Ports below this are privileged (`ip_unprivileged_port_start`).
     pub unprivileged_port: u32,
-    pub pad: u32,
+    /// [`LAYOUT_VERSION`](super::LAYOUT_VERSION) of who made the maps.
+    pub layout: u32,
+    /// Counters (as in [`super::stats`]) of what is gone: deleted services' connections, packets and bytes.
+    pub carried: [u64; 5],
 }
 
 /// Bits of [`Settings::flags`]: the switches of `/proc/sys/net/ipv4/vs`.
@@ -87,6 +90,9 @@ pub struct ServiceConfig {
     /// Counts the services as they are made: listings show the newest first.
     pub serial: u32,
     pub pad: u32,
+    /// What to add (wrapping) to the sum over its destinations' counters: those of destinations that are gone, less
+    /// what they all were at the last zeroing.
+    pub carried: [u64; 5],
 }
 
 pub mod service_flag {
@@ -131,7 +137,11 @@ pub struct DestConfig {
     /// interface, 0 for none, and next hop.
     pub hint_ifindex: u32,
     pub hint_via: [Be32; 4],
-    pub pad: [u32; 4],
+    /// When it was deleted, in seconds since boot; 0 while it is configured.
+    pub deleted_at: u32,
+    pub pad: [u32; 3],
+    /// Its counters at the last zeroing.
+    pub zeroed: [u64; 5],
 }
 
 pub mod dest_flag {
@@ -158,6 +168,7 @@ impl ServiceConfig {
         persist_secs: 0,
         serial: 0,
         pad: 0,
+        carried: [0; 5],
     };
 }
 
@@ -182,7 +193,9 @@ impl DestConfig {
         tunnel_checksum: 0,
         hint_ifindex: 0,
         hint_via: [Be32(0); 4],
-        pad: [0; 4],
+        deleted_at: 0,
+        pad: [0; 3],
+        zeroed: [0; 5],
     };
 
     #[inline(always)]
@@ -198,22 +211,23 @@ mod tests {
 
     #[test]
     fn layouts_are_locked() {
-        assert_eq!(size_of::<Settings>(), 288);
+        assert_eq!(size_of::<Settings>(), 328);
         assert_eq!(offset_of!(Settings, flags), 256);
         assert_eq!(offset_of!(Settings, services), 276);
         assert_eq!(size_of::<Filter>(), 16384);
         assert_eq!(size_of::<ServiceKey>(), 20);
-        assert_eq!(size_of::<ServiceConfig>(), 72);
+        assert_eq!(size_of::<ServiceConfig>(), 112);
         assert_eq!(offset_of!(ServiceConfig, first), 20);
         assert_eq!(offset_of!(ServiceConfig, scheduler), 24);
         assert_eq!(offset_of!(ServiceConfig, persist_timeout), 28);
         assert_eq!(offset_of!(ServiceConfig, max_weight), 48);
-        assert_eq!(size_of::<DestConfig>(), 128);
+        assert_eq!(size_of::<DestConfig>(), 168);
         assert_eq!(offset_of!(DestConfig, addr), 24);
         assert_eq!(offset_of!(DestConfig, flags), 44);
         assert_eq!(offset_of!(DestConfig, weight), 48);
         assert_eq!(offset_of!(DestConfig, next), 68);
         assert_eq!(offset_of!(DestConfig, tunnel_src), 72);
         assert_eq!(offset_of!(DestConfig, hint_ifindex), 92);
+        assert_eq!(offset_of!(DestConfig, zeroed), 128);
     }
 }

@@ -2,31 +2,127 @@
 
 use super::Hop;
 use crate::fwd::Edit;
-use crate::wire::icmp;
+use crate::wire::{Addr, icmp};
 
+/// A decision as one number: a kind in the upper half, its details in the lower. Half-written enums are what the
+/// verifier takes for leaking a pointer, and a function in the kernel can return no more than a number anyway;
+/// [`verdict`](Decision::verdict) unpacks it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Decision<A> {
+pub struct Decision(pub u64);
+
+/// What a decision says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
     /// None of ours: the frame goes on as it came, bit for bit.
     Pass,
     /// Ours, but this layer cannot finish it: the frame goes on unchanged to the next one.
     Up,
     Drop(DropReason),
-    Forward(Forward<A>),
-    /// Instead of the packet its sender gets an ICMP error.
-    Answer(Answer),
+    /// The packet is changed and sent as the [`Plan`] says.
+    Forward,
+    /// Instead of the packet its sender gets an ICMP error; how the dropped packet is counted.
+    Answer(icmp::Error, DropReason),
 }
 
+const UP: u64 = 1 << 32;
+const FORWARD: u64 = 2 << 32;
+const DROP: u64 = 3 << 32;
+const PORT_UNREACHABLE: u64 = 4 << 32;
+const TIME_EXCEEDED: u64 = 5 << 32;
+const FRAGMENTATION_NEEDED: u64 = 6 << 32;
+
+impl Decision {
+    pub const PASS: Decision = Decision(0);
+    pub const UP: Decision = Decision(UP);
+    pub const FORWARD: Decision = Decision(FORWARD);
+
+    #[inline(always)]
+    pub const fn drop(reason: DropReason) -> Decision {
+        Decision(DROP | reason as u64)
+    }
+
+    #[inline(always)]
+    pub const fn answer(error: icmp::Error, reason: DropReason) -> Decision {
+        Decision(match error {
+            icmp::Error::PortUnreachable => PORT_UNREACHABLE | reason as u64,
+            icmp::Error::TimeExceeded => TIME_EXCEEDED | reason as u64,
+            icmp::Error::FragmentationNeeded { mtu } => FRAGMENTATION_NEEDED | (mtu as u64) << 8 | reason as u64,
+        })
+    }
+
+    #[inline(always)]
+    pub const fn is_answer(self) -> bool {
+        self.0 >= PORT_UNREACHABLE
+    }
+
+    #[inline(always)]
+    pub const fn verdict(self) -> Verdict {
+        let reason = DropReason::from_number(self.0 as u8);
+        match self.0 & !0xffff_ffff {
+            UP => Verdict::Up,
+            FORWARD => Verdict::Forward,
+            DROP => Verdict::Drop(reason),
+            PORT_UNREACHABLE => Verdict::Answer(icmp::Error::PortUnreachable, reason),
+            TIME_EXCEEDED => Verdict::Answer(icmp::Error::TimeExceeded, reason),
+            FRAGMENTATION_NEEDED => {
+                Verdict::Answer(icmp::Error::FragmentationNeeded { mtu: (self.0 >> 8) as u16 }, reason)
+            }
+            _ => Verdict::Pass,
+        }
+    }
+}
+
+/// How a packet is forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Forward<A> {
+pub struct Plan<A> {
     pub edit: Edit<A>,
     pub hop: Hop<A>,
 }
 
+impl<A: Addr> Plan<A> {
+    #[inline(always)]
+    pub fn empty() -> Plan<A> {
+        Plan { edit: Edit::nothing(), hop: Hop::unroutable() }
+    }
+}
+
+/// What the first half of the story found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Answer {
-    pub error: icmp::Error,
-    /// How the dropped packet is counted.
-    pub reason: DropReason,
+pub enum Located {
+    /// No connection or service of ours, or a packet that opens nothing.
+    Pass,
+    /// A client's packet and its connection, by the id of the entry.
+    Request(u32),
+    /// A masqueraded server's packet.
+    Reply(u32),
+    /// The service has no server that takes the packet.
+    NoServer,
+    Drop(DropReason),
+}
+
+impl Located {
+    /// As one number, for a function that can return no more.
+    #[inline(always)]
+    pub const fn code(self) -> u64 {
+        match self {
+            Located::Pass => 0,
+            Located::Request(id) => 1 << 32 | id as u64,
+            Located::Reply(id) => 2 << 32 | id as u64,
+            Located::NoServer => 3 << 32,
+            Located::Drop(reason) => 4 << 32 | reason as u64,
+        }
+    }
+
+    #[inline(always)]
+    pub const fn from_code(code: u64) -> Located {
+        match code >> 32 {
+            1 => Located::Request(code as u32),
+            2 => Located::Reply(code as u32),
+            3 => Located::NoServer,
+            4 => Located::Drop(DropReason::from_number(code as u8)),
+            _ => Located::Pass,
+        }
+    }
 }
 
 macro_rules! drop_reasons {
@@ -38,6 +134,12 @@ macro_rules! drop_reasons {
 
         impl DropReason {
             pub const ALL: &'static [DropReason] = &[$(DropReason::$name,)+];
+
+            /// The reason with this number; the first one for a number that is none.
+            #[inline(always)]
+            pub const fn from_number(number: u8) -> DropReason {
+                match number { $($number => DropReason::$name,)+ _ => DropReason::ServerGone }
+            }
 
             /// As shown to people and in metrics.
             pub const fn word(self) -> &'static str {
@@ -85,5 +187,25 @@ mod tests {
             assert_eq!(*r as usize, i + 1, "{} is out of order", r.word());
             assert!((*r as usize) < crate::maps::DROP_REASONS);
         }
+    }
+
+    #[test]
+    fn codes_round_trip() {
+        let all = [Located::Pass, Located::Request(0), Located::Reply(u32::MAX), Located::NoServer];
+        for l in all.into_iter().chain([DropReason::Contended, DropReason::TableFull].map(Located::Drop)) {
+            assert_eq!(Located::from_code(l.code()), l);
+        }
+        for r in DropReason::ALL {
+            assert_eq!(Decision::drop(*r).verdict(), Verdict::Drop(*r));
+            let errors =
+                [icmp::Error::PortUnreachable, icmp::Error::TimeExceeded, icmp::Error::FragmentationNeeded { mtu: 1480 }];
+            for e in errors {
+                assert_eq!(Decision::answer(e, *r).verdict(), Verdict::Answer(e, *r));
+                assert!(Decision::answer(e, *r).is_answer() && !Decision::drop(*r).is_answer());
+            }
+        }
+        assert_eq!(Decision::PASS.verdict(), Verdict::Pass);
+        assert_eq!(Decision::UP.verdict(), Verdict::Up);
+        assert_eq!(Decision::FORWARD.verdict(), Verdict::Forward);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Tables, close_connection};
 use crate::conn::Entry;
-use crate::mem::Mem;
+use crate::conn::tags::tag;
 use crate::wire::Addr;
 
 /// Closes an entry that is due.
@@ -22,7 +22,7 @@ pub fn sweep_set<A: Addr, T: Tables<A>>(tables: &T, index: u32, now: u32) {
     };
     let mut way = 1;
     while way <= Entry::<A, T::Set>::WAYS {
-        if set.load(way) != 0 {
+        if tag(set, way) != 0 {
             let conn = Entry::new(set, way, index);
             let word = conn.word();
             if word.is_live() && conn.has_expired(now) {

@@ -52,27 +52,33 @@ impl<A: Addr> Hop<A> {
 
 /// The way to a destination.
 #[inline(always)]
-pub fn next_hop<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32) -> Hop<A> {
+pub fn next_hop<A: Addr, T: Tables<A>>(
+    dest: &DestConfig,
+    state: T::Mem,
+    tables: &T,
+    now: u32,
+    hop: &mut Hop<A>,
+) {
     let flags = state.load(HOP_FLAGS);
     let fresh = now.wrapping_sub(state.load(HOP_AT)) < tables.hz() / 4;
     if !fresh || flags & hop_flag::RESOLVED == 0 {
-        return refresh(dest, state, tables, now);
+        return refresh(dest, state, tables, now, hop);
     }
-    Hop {
+    *hop = Hop {
         flags: probe_due(flags, state, tables, now),
         ifindex: state.load(HOP_IFINDEX),
         macs: [state.load(HOP_MACS), state.load(HOP_MACS + 1), state.load(HOP_MACS + 2)],
         mtu: state.load(HOP_MTU),
         via: A::from_words(|i| Be32(state.load(HOP_VIA + i))),
-    }
+    };
 }
 
 #[inline(always)]
-fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32) -> Hop<A> {
+fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32, hop: &mut Hop<A>) {
     let to = A::from_words(|i| dest.addr[i & 3]);
-    let mut hop = tables.route(to);
+    tables.route(to, hop);
     if !hop.has(hop_flag::ROUTED) && !hop.has(hop_flag::LOCAL) {
-        hop = tables.hinted_route(dest);
+        tables.hinted_route(dest, hop);
     }
     let probed_at = state.load(HOP_FLAGS) & !0xff;
     state.store(HOP_IFINDEX, hop.ifindex);
@@ -88,7 +94,6 @@ fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, 
     state.store(HOP_FLAGS, hop.flags & 0xff | probed_at);
     state.store(HOP_AT, now);
     hop.flags = probe_due(hop.flags & 0xff | probed_at, state, tables, now);
-    hop
 }
 
 /// Once a second a packet probes. The upper 24 bits of the flags are the jiffies of the last one.
@@ -111,15 +116,22 @@ const FULL_MTU: u32 = 1500;
 
 /// The way back to the client of a masqueraded connection. The MTU is 1500 or, when smaller, asked anew.
 #[inline(always)]
-pub fn reply_hop<A: Addr, T: Tables<A>>(client: A, conn: Entry<A, T::Set>, tables: &T, now: u32) -> Hop<A> {
+pub fn reply_hop<A: Addr, T: Tables<A>>(
+    client: A,
+    conn: Entry<A, T::Set>,
+    tables: &T,
+    now: u32,
+    hop: &mut Hop<A>,
+) {
     let quarter = (now / (tables.hz() / 4).max(1)) as u8;
     let kept = conn.reply_hop();
     if kept.ifindex != 0 && kept.at == quarter && kept.flags & KEPT_FULL_MTU != 0 {
         let xdp = if kept.flags & KEPT_XDP_TARGET != 0 { hop_flag::XDP_TARGET } else { 0 };
         let flags = hop_flag::ROUTED | hop_flag::RESOLVED | xdp;
-        return Hop { flags, ifindex: kept.ifindex, macs: kept.macs, mtu: FULL_MTU, via: client };
+        *hop = Hop { flags, ifindex: kept.ifindex, macs: kept.macs, mtu: FULL_MTU, via: client };
+        return;
     }
-    let mut hop = tables.route(client);
+    tables.route(client, hop);
     if hop.has(hop_flag::RESOLVED) && hop.ifindex < 1 << 20 {
         let xdp = if hop.has(hop_flag::XDP_TARGET) { KEPT_XDP_TARGET } else { 0 };
         let full = if hop.mtu >= FULL_MTU { KEPT_FULL_MTU } else { 0 };
@@ -129,5 +141,4 @@ pub fn reply_hop<A: Addr, T: Tables<A>>(client: A, conn: Entry<A, T::Set>, table
     if T::LAYER == Layer::Stack || tables.random() & 63 == 0 {
         hop.flags |= hop_flag::PROBE;
     }
-    hop
 }

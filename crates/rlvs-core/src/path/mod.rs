@@ -3,6 +3,9 @@
 //! [`decide`] is called for every frame that [`wire::parse`](crate::wire::parse) could read. It tells the hands what
 //! to do with it; the hands only carry it out. XDP and TC tell the same story: what XDP cannot finish it passes *up*,
 //! before anything of the packet was counted, and TC tells the story again with the connection already in the table.
+//!
+//! The story has two halves, because in the kernel each gets a stack frame of its own: [`locate`] finds or opens the
+//! connection, [`deliver`] plans the packet's way.
 
 mod account;
 mod admit;
@@ -18,7 +21,7 @@ mod tables;
 pub use account::account;
 pub use admit::{admit, starts_anew};
 pub use advance::advance;
-pub use decision::{Answer, Decision, DropReason, Forward};
+pub use decision::{Decision, DropReason, Located, Plan, Verdict};
 pub use expire::{expire, sweep_set};
 pub use hop::{Hop, hop_flag, next_hop, reply_hop};
 pub use load::{close_connection, recompute_overload};
@@ -26,86 +29,95 @@ pub use schedule::{open_conn, schedule};
 pub use service::find_service;
 pub use tables::{Candidate, Layer, Look, Tables};
 
-use crate::conn::{self, Entry, Flow};
+use crate::conn::{Entry, Flow};
 use crate::fwd;
 use crate::maps::{Settings, dest_flag, filter_bit};
 use crate::proto::View;
-use crate::wire::{Addr, Packet};
+use crate::wire::{Addr, Packet, icmp};
 
-/// What happens to a packet. `now` in jiffies.
+/// What happens to a packet. `now` in jiffies; `plan` is filled in when the answer is [`Verdict::Forward`].
 #[inline(always)]
-pub fn decide<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Decision<A> {
+pub fn decide<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32, plan: &mut Plan<A>) -> Decision {
+    let located = tables.locate(packet, now);
+    deliver(packet, located, tables, now, plan)
+}
+
+/// First half: which connection the packet belongs to, a new one if need be.
+#[inline(always)]
+pub fn locate<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
     let (Some(settings), Some(filter)) = (tables.settings(), tables.filter()) else {
-        return Decision::Pass;
+        return Located::Pass;
     };
     if settings.services == 0 {
-        return Decision::Pass;
+        return Located::Pass;
     }
     let (word, bit) = filter_bit(packet.dst.fold());
     if filter.virtual_addrs[word & 2047] & bit != 0 {
-        match inbound(packet, tables, settings, now) {
-            Decision::Pass => {}
-            other => return other,
+        if let Some(conn) = find_conn(packet, tables, settings, now) {
+            return Located::Request(conn.id);
+        }
+        let opened = tables.open(packet, now);
+        if opened != Located::Pass {
+            return opened;
         }
     }
     let (word, bit) = filter_bit(packet.src.fold());
-    if filter.real_addrs[word & 2047] & bit != 0 {
-        return outbound(packet, tables, settings, now);
+    if filter.real_addrs[word & 2047] & bit != 0
+        && let Some(conn) = find_reply_conn(packet, tables, now)
+    {
+        return Located::Reply(conn.id);
     }
-    Decision::Pass
+    Located::Pass
 }
 
-/// A packet for a virtual address.
+/// Second half: the packet's way, its connection's next state, the counters.
 #[inline(always)]
-fn inbound<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, settings: &Settings, now: u32) -> Decision<A> {
-    let conn = match find_conn(packet, tables, settings, now) {
-        Some(conn) => conn,
-        None => match open_conn(packet, tables, settings, now) {
-            Ok(conn) => conn,
-            Err(decision) => return decision,
-        },
+pub fn deliver<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    located: Located,
+    tables: &T,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> Decision {
+    let (id, view) = match located {
+        Located::Request(id) => (id, View::Input),
+        Located::Reply(id) => (id, View::Output),
+        Located::Pass => return Decision::PASS,
+        Located::Drop(reason) => return Decision::drop(reason),
+        Located::NoServer => return NO_SERVER,
+    };
+    let Some((conn, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
+        return Decision::PASS;
     };
     let Some((dest, state)) = tables.dest(conn.dest()).zip(tables.dest_state(conn.dest())) else {
-        return Decision::Pass;
+        return Decision::PASS;
     };
-    if !dest.is_available() {
-        return gone(dest.flags);
+    let decision = match view {
+        View::Output => {
+            reply_hop(packet.dst, conn, tables, now, &mut plan.hop);
+            fwd::nat::reply(packet, conn, plan)
+        }
+        _ if !dest.is_available() => return gone(dest.flags),
+        _ => {
+            next_hop(dest, state, tables, now, &mut plan.hop);
+            fwd::forward(packet, conn, dest, settings, tables, plan)
+        }
+    };
+    if decision == Decision::PASS {
+        return Decision::PASS;
     }
-    let hop = next_hop(dest, state, tables, now);
-    let decision = fwd::forward(packet, conn, dest, &hop, settings, tables);
-    if !tables.can_finish(packet, &decision) {
-        return Decision::Up;
+    if !tables.can_finish(packet, decision, plan) {
+        return Decision::UP;
     }
-    advance(packet, conn, state, settings, View::Input, now);
-    account(packet, conn.dest(), View::Input, tables);
+    advance(packet, conn, state, settings, view, now);
+    if dest.is_available() {
+        account(packet, conn.dest(), view, tables);
+    }
     decision
 }
 
-/// A packet of a masqueraded real server, on its way back to the client.
-#[inline(always)]
-fn outbound<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, settings: &Settings, now: u32) -> Decision<A> {
-    let server = (packet.src, packet.sport);
-    let client = (packet.dst, packet.dport);
-    let Some(conn) = conn::find_outbound(tables, packet.proto, server, client) else {
-        return Decision::Pass;
-    };
-    if conn.word().method() != fwd::Method::Masquerade as u8 || conn.has_expired(now) {
-        return Decision::Pass;
-    }
-    let Some(state) = tables.dest_state(conn.dest()) else {
-        return Decision::Pass;
-    };
-    let hop = reply_hop(packet.dst, conn, tables, now);
-    let decision = fwd::nat::reply(packet, conn, &hop);
-    if !tables.can_finish(packet, &decision) {
-        return Decision::Up;
-    }
-    advance(packet, conn, state, settings, View::Output, now);
-    if tables.dest(conn.dest()).is_some_and(|d| d.is_available()) {
-        account(packet, conn.dest(), View::Output, tables);
-    }
-    decision
-}
+/// The service has nobody for the packet.
+const NO_SERVER: Decision = Decision::answer(icmp::Error::PortUnreachable, DropReason::NoServer);
 
 /// The live connection of a client's packet, unless it is due or the packet starts a new one in its place.
 #[inline(always)]
@@ -115,7 +127,7 @@ fn find_conn<A: Addr, T: Tables<A>>(
     settings: &Settings,
     now: u32,
 ) -> Option<Entry<A, T::Set>> {
-    let conn = conn::find_inbound(tables, &flow(packet))?;
+    let conn = tables.find_inbound(&flow(packet))?;
     if conn.has_expired(now) {
         expire(tables, conn);
         return None;
@@ -127,11 +139,21 @@ fn find_conn<A: Addr, T: Tables<A>>(
     Some(conn)
 }
 
+/// The live masqueraded connection of a server's packet.
+#[inline(always)]
+fn find_reply_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Option<Entry<A, T::Set>> {
+    let server = (packet.src, packet.sport);
+    let client = (packet.dst, packet.dport);
+    let conn = tables.find_outbound(packet.proto, server, client)?;
+    let masqueraded = conn.word().method() == fwd::Method::Masquerade as u8;
+    (masqueraded && !conn.has_expired(now)).then_some(conn)
+}
+
 /// The server of this connection was deleted: silence, until it is back or the connection expires. When the whole
 /// service was deleted the packet is the stack's.
 #[inline(always)]
-fn gone<A>(dest_flags: u32) -> Decision<A> {
-    if dest_flags & dest_flag::SERVICE_GONE != 0 { Decision::Pass } else { Decision::Drop(DropReason::ServerGone) }
+fn gone(dest_flags: u32) -> Decision {
+    if dest_flags & dest_flag::SERVICE_GONE != 0 { Decision::PASS } else { Decision::drop(DropReason::ServerGone) }
 }
 
 /// The flow of a client's packet.

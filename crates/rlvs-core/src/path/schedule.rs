@@ -2,52 +2,54 @@
 
 use super::account::count_connection;
 use super::load::bind;
-use super::{Answer, Decision, DropReason, Tables, admit, find_service, flow};
+use super::{DropReason, Located, Tables, admit, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
-use crate::conn::{self, Entry, Inserted};
+use crate::conn::{self, Inserted};
 use crate::fwd::Method;
-use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global};
+use crate::maps::{DestConfig, NONE, ServiceConfig, global};
 use crate::mem::Mem;
 use crate::sched;
-use crate::wire::{Addr, Packet, icmp};
+use crate::wire::{Addr, Packet};
 
-/// Finds a server for the first packet of a flow and opens a connection; or says what else happens to the packet.
+/// Finds a server for the first packet of a flow and opens a connection.
 #[inline(always)]
-pub fn open_conn<A: Addr, T: Tables<A>>(
-    packet: &Packet<A>,
-    tables: &T,
-    settings: &Settings,
-    now: u32,
-) -> Result<Entry<A, T::Set>, Decision<A>> {
+pub fn open_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
+    let Some(settings) = tables.settings() else {
+        return Located::Pass;
+    };
     if !admit(packet, settings) {
-        return Err(Decision::Pass);
+        return Located::Pass;
     }
-    let service_id = find_service(packet, tables, settings).ok_or(Decision::Pass)?;
-    let service = tables.service(service_id).ok_or(Decision::Pass)?;
-    let dest_id = schedule(packet, tables, service_id, service).ok_or(Decision::Answer(NO_SERVER))?;
-    let dest = tables.dest(dest_id).ok_or(Decision::Pass)?;
+    let Some(service_id) = find_service(packet, tables, settings) else {
+        return Located::Pass;
+    };
+    let Some(service) = tables.service(service_id) else {
+        return Located::Pass;
+    };
+    let Some(dest_id) = schedule(packet, tables, service_id, service) else {
+        return Located::NoServer;
+    };
+    let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
+        return Located::NoServer;
+    };
     match conn::insert(tables, &new_entry(packet, dest_id, dest, now)) {
         Inserted::New(entry, _) => {
-            if let Some(state) = tables.dest_state(dest_id) {
-                bind(dest, state);
-            }
+            bind(dest, state);
             if let Some(global) = tables.global() {
                 global.add(global::CONNS, 1);
             }
             count_connection(dest_id, tables);
-            Ok(entry)
+            Located::Request(entry.id)
         }
-        Inserted::Lost => {
-            conn::find_inbound(tables, &flow(packet)).ok_or(Decision::Drop(DropReason::Contended))
-        }
-        Inserted::Full => Err(Decision::Drop(DropReason::TableFull)),
+        Inserted::Lost => match conn::find_inbound(tables, &flow(packet)) {
+            Some(entry) => Located::Request(entry.id),
+            None => Located::Drop(DropReason::Contended),
+        },
+        Inserted::Full => Located::Drop(DropReason::TableFull),
     }
 }
 
-const NO_SERVER: Answer = Answer { error: icmp::Error::PortUnreachable, reason: DropReason::NoServer };
-
-
-/// The server that the service's scheduler picks.
+/// The service's server for this packet.
 #[inline(always)]
 pub fn schedule<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,

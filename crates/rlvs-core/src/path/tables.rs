@@ -1,11 +1,11 @@
 //! What the brain asks of the world: memory, configuration, routes. The hands answer from maps and helpers, tests
 //! from plain memory.
 
-use super::{Decision, Hop};
-use crate::conn::Sets;
+use super::{Decision, Hop, Located, Plan, locate, open_conn};
+use crate::conn::{self, Entry, Flow, Sets};
 use crate::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings};
 use crate::mem::Mem;
-use crate::wire::{Addr, Packet};
+use crate::wire::{Addr, Be16, Packet};
 
 /// Where the story is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,9 +16,28 @@ pub enum Layer {
     Stack,
 }
 
-pub trait Tables<A: Addr>: Sets<A> {
+pub trait Tables<A: Addr>: Sets<A> + Sized {
     type Mem: Mem;
     const LAYER: Layer;
+
+    /// Four steps of the story that the hands may put into functions which the verifier looks at once, instead of on
+    /// every path that leads there.
+    #[inline(always)]
+    fn find_inbound(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
+        conn::find_inbound(self, flow)
+    }
+    #[inline(always)]
+    fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Self::Set>> {
+        conn::find_outbound(self, proto, server, client)
+    }
+    #[inline(always)]
+    fn open(&self, packet: &Packet<A>, now: u32) -> Located {
+        open_conn(packet, self, now)
+    }
+    #[inline(always)]
+    fn locate(&self, packet: &Packet<A>, now: u32) -> Located {
+        locate(packet, self, now)
+    }
 
     fn settings(&self) -> Option<&Settings>;
     fn filter(&self) -> Option<&Filter>;
@@ -36,15 +55,15 @@ pub trait Tables<A: Addr>: Sets<A> {
     fn hz(&self) -> u32;
     fn random(&self) -> u32;
     /// Asks the routing and neighbour tables for the way to an address.
-    fn route(&self, to: A) -> Hop<A>;
+    fn route(&self, to: A, hop: &mut Hop<A>);
     /// The same for a machine that does not forward: the way noted when the destination was added.
-    fn hinted_route(&self, dest: &DestConfig) -> Hop<A>;
+    fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<A>);
 
     /// Visits destinations from `first` on, newest to oldest, until `look` says stop.
     fn each_dest<L: Look>(&self, first: u32, look: &mut L);
 
     /// Can this layer carry out the decision? (If not, the packet goes up uncounted.)
-    fn can_finish(&self, packet: &Packet<A>, decision: &Decision<A>) -> bool;
+    fn can_finish(&self, packet: &Packet<A>, decision: Decision, plan: &Plan<A>) -> bool;
 }
 
 /// A destination as a scheduler sees it.

@@ -8,7 +8,7 @@ use crate::tables::{Kernel, Tc};
 use crate::tc::{leave, store};
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC};
 use aya_ebpf::helpers::generated as helpers;
-use rlvs_core::path::{Tables, hop_flag};
+use rlvs_core::path::{Hop, Tables, hop_flag};
 use rlvs_core::wire::checksum::{add, finish};
 use rlvs_core::wire::{Be32, Packet, eth, icmp, ip_proto, ipv4};
 
@@ -17,15 +17,21 @@ const ROOM: usize = ipv4::MIN_LEN + icmp::HEADER_LEN;
 
 /// Turns the packet into the error and sends it back.
 #[inline(always)]
-pub fn answer(skb: *mut __sk_buff, packet: &Packet<Be32>, error: icmp::Error, tables: &Kernel<Tc>) -> i32 {
-    let hop = tables.route(packet.src);
+pub fn answer(
+    skb: *mut __sk_buff,
+    packet: &Packet<Be32>,
+    error: icmp::Error,
+    tables: &Kernel<Tc>,
+    hop: &mut Hop<Be32>,
+) -> i32 {
+    tables.route(packet.src, hop);
     if !hop.has(hop_flag::ROUTED) || make(skb, packet, error, tables.random() as u16).is_none() {
         return TC_ACT_SHOT;
     }
-    leave(skb, &hop)
+    leave(skb, hop)
 }
 
-#[inline(always)]
+#[inline(never)]
 fn make(skb: *mut __sk_buff, packet: &Packet<Be32>, error: icmp::Error, id: u16) -> Option<()> {
     let quote = (packet.total_len as usize).min(icmp::MAX_QUOTE) as u32;
     // SAFETY: the context of the running program.

@@ -6,12 +6,13 @@ use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, 
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use rlvs_core::conn::Sets;
-use rlvs_core::fwd::Edit;
+use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_locate, rlvs_open};
+use rlvs_core::conn::{Entry, Flow, Sets, Step};
+use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, links};
 use rlvs_core::mem::Mem;
-use rlvs_core::path::{Candidate, Decision, DropReason, Hop, Layer, Look, Tables, hop_flag};
-use rlvs_core::wire::{Be32, Packet, ip_proto};
+use rlvs_core::path::{Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, hop_flag};
+use rlvs_core::wire::{Be16, Be32, Packet, ip_proto};
 
 /// A compile-time [`Layer`].
 pub trait At {
@@ -52,11 +53,41 @@ impl<L: At> Sets<Be32> for Kernel<L> {
     fn seed(&self) -> u64 {
         maps::SEED.load()
     }
+    #[inline(always)]
+    fn repeat<S: Step>(&self, limit: u32, steps: &mut S) {
+        let body = take_step::<S> as *const () as *mut c_void;
+        // SAFETY: the callback gets the pointer to `steps`, which outlives the loop.
+        unsafe { helpers::bpf_loop(limit, body, (&raw mut *steps).cast(), 0) };
+    }
 }
 
 impl<L: At> Tables<Be32> for Kernel<L> {
     type Mem = Words<15>;
     const LAYER: Layer = L::LAYER;
+
+    #[inline(always)]
+    fn find_inbound(&self, f: &Flow<Be32>) -> Option<Entry<Be32, Words<255>>> {
+        let ports = f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16;
+        found(self, rlvs_find_inbound(f.client.0, f.virtual_addr.0, ports, f.proto as u32))
+    }
+    #[inline(always)]
+    fn find_outbound(
+        &self,
+        proto: u8,
+        server: (Be32, Be16),
+        client: (Be32, Be16),
+    ) -> Option<Entry<Be32, Words<255>>> {
+        let ports = client.1.0 as u32 | (server.1.0 as u32) << 16;
+        found(self, rlvs_find_outbound(client.0.0, server.0.0, ports, proto as u32))
+    }
+    #[inline(always)]
+    fn open(&self, packet: &Packet<Be32>, now: u32) -> Located {
+        Located::from_code(rlvs_open(packet, now))
+    }
+    #[inline(always)]
+    fn locate(&self, packet: &Packet<Be32>, now: u32) -> Located {
+        Located::from_code(rlvs_locate(packet, now))
+    }
 
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
@@ -104,19 +135,18 @@ impl<L: At> Tables<Be32> for Kernel<L> {
     fn random(&self) -> u32 {
         unsafe { helpers::bpf_get_prandom_u32() }
     }
-    fn route(&self, to: Be32) -> Hop<Be32> {
-        route(self.context, self.ifindex, to)
+    #[inline(always)]
+    fn route(&self, to: Be32, hop: &mut Hop<Be32>) {
+        route(self.context, self.ifindex, to, hop)
     }
     #[inline(always)]
-    fn hinted_route(&self, dest: &DestConfig) -> Hop<Be32> {
-        let mut hop = Hop::unroutable();
+    fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<Be32>) {
         if dest.hint_ifindex != 0 {
             hop.flags = hop_flag::ROUTED;
             hop.ifindex = dest.hint_ifindex;
             hop.via = dest.hint_via[0];
             hop.mtu = 1500;
         }
-        hop
     }
     #[inline(always)]
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
@@ -130,22 +160,36 @@ impl<L: At> Tables<Be32> for Kernel<L> {
     /// XDP leaves to TC what needs a neighbour, a checksum to be completed, an ICMP answer, or an interface that
     /// cannot take its frames.
     #[inline(always)]
-    fn can_finish(&self, packet: &Packet<Be32>, decision: &Decision<Be32>) -> bool {
+    fn can_finish(&self, packet: &Packet<Be32>, decision: Decision, plan: &Plan<Be32>) -> bool {
         if L::LAYER == Layer::Stack {
             return true;
         }
-        match decision {
-            Decision::Forward(f) => {
+        match decision.verdict() {
+            Verdict::Forward => {
                 const READY: u32 = hop_flag::RESOLVED | hop_flag::XDP_TARGET;
                 let sum_missing = packet.proto == ip_proto::UDP && packet.l4_check.0 == 0;
-                f.hop.flags & (READY | hop_flag::PROBE) == READY
-                    && !(sum_missing && matches!(f.edit, Edit::Nat(_)))
+                plan.hop.flags & (READY | hop_flag::PROBE) == READY
+                    && !(sum_missing && plan.edit.kind == Kind::Nat)
                     && !packet.checksum_looks_partial()
             }
-            Decision::Answer(_) => false,
+            Verdict::Answer(..) => false,
             _ => true,
         }
     }
+}
+
+/// The entry that a step found.
+#[inline(always)]
+fn found<L: At>(tables: &Kernel<L>, id: u64) -> Option<Entry<Be32, Words<255>>> {
+    if id > u32::MAX as u64 {
+        return None;
+    }
+    Entry::at(tables, id as u32)
+}
+
+unsafe extern "C" fn take_step<S: Step>(_: u64, steps: *mut c_void) -> i64 {
+    // SAFETY: `bpf_loop` hands on the pointer that `repeat` gave it.
+    unsafe { &mut *steps.cast::<S>() }.step() as i64
 }
 
 /// One step of a walk along a service's destinations.
@@ -182,22 +226,24 @@ unsafe extern "C" fn step<K: Look>(_: u64, walk: *mut c_void) -> i64 {
 
 /// The kernel's route and neighbour for an address. The kernel refuses where forwarding is off for the interface.
 #[inline(never)]
-fn route(context: *mut c_void, ifindex: u32, to: Be32) -> Hop<Be32> {
-    let mut hop = Hop::unroutable();
-    // SAFETY: all zero is a valid value of this plain C struct.
-    let mut ask: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+fn route(context: *mut c_void, ifindex: u32, to: Be32, hop: &mut Hop<Be32>) {
+    hop.flags = 0;
+    // Words, because clearing a struct of bytes becomes a call with a loop.
+    let mut words = [0u64; size_of::<bpf_fib_lookup>() / 8];
+    // SAFETY: the same size, a stricter alignment, and all zero is a valid value of this plain C struct.
+    let ask = unsafe { &mut *(&raw mut words).cast::<bpf_fib_lookup>() };
     ask.family = AF_INET;
     ask.ifindex = ifindex;
     ask.__bindgen_anon_1.tot_len = 1; // makes it report the MTU
     ask.__bindgen_anon_4.ipv4_dst = to.0;
     // SAFETY: the context of the running program, and a struct of the size given.
-    let answer = unsafe { helpers::bpf_fib_lookup(context, &mut ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
+    let answer = unsafe { helpers::bpf_fib_lookup(context, ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
     if answer == BPF_FIB_LKUP_RET_NOT_FWDED {
         hop.flags = hop_flag::LOCAL;
-        return hop;
+        return;
     }
     if answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH {
-        return hop;
+        return;
     }
     hop.flags = hop_flag::ROUTED;
     hop.ifindex = ask.ifindex;
@@ -221,7 +267,6 @@ fn route(context: *mut c_void, ifindex: u32, to: Be32) -> Hop<Be32> {
     {
         hop.flags |= hop_flag::XDP_TARGET;
     }
-    hop
 }
 
 /// Counts a dropped packet.

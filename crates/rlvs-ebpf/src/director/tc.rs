@@ -18,8 +18,8 @@ use aya_ebpf::programs::TcContext;
 use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
-use rlvs_core::fwd::{self, Edit};
-use rlvs_core::path::{Decision, DropReason, Forward, Hop, decide, hop_flag};
+use rlvs_core::fwd::{self, Kind};
+use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Tables, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
 
@@ -89,18 +89,24 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
         packet.segment_len = 0;
     }
     let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
-    match decide(&packet, &tables, jiffies()) {
-        Decision::Pass | Decision::Up => TC_ACT_OK,
-        Decision::Drop(reason) => {
+    let now = jiffies();
+    let located = tables.locate(&packet, now);
+    if located == Located::Pass {
+        return TC_ACT_OK;
+    }
+    let mut plan = Plan::empty();
+    match Decision(decide_on(&packet, located.code(), &tables, now, &mut plan)).verdict() {
+        Verdict::Pass | Verdict::Up => TC_ACT_OK,
+        Verdict::Drop(reason) => {
             count_drop(reason);
             TC_ACT_SHOT
         }
-        Decision::Answer(a) => {
-            count_drop(a.reason);
-            answer(skb, &packet, a.error, &tables)
+        Verdict::Answer(error, reason) => {
+            count_drop(reason);
+            answer(skb, &packet, error, &tables, &mut plan.hop)
         }
-        Decision::Forward(forward) => match apply(skb, &packet, &forward) {
-            Some(()) => leave(skb, &forward.hop),
+        Verdict::Forward => match apply(skb, &packet, &plan) {
+            Some(()) => leave(skb, &plan.hop),
             None => {
                 count_drop(DropReason::EditFailed);
                 TC_ACT_SHOT
@@ -109,22 +115,28 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
     }
 }
 
+/// The second half of the story, with a stack frame of its own.
+#[inline(never)]
+fn decide_on(packet: &Packet<Be32>, located: u64, tables: &Kernel<Tc>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+    deliver(packet, Located::from_code(located), tables, now, plan).0
+}
+
 /// Changes the packet as planned.
-#[inline(always)]
-fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, forward: &Forward<Be32>) -> Option<()> {
-    let new = fwd::rewritten(packet, &forward.edit);
+#[inline(never)]
+fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
+    let new = fwd::rewritten(packet, &plan.edit);
     let (mut src, mut dst) = (packet.src, packet.dst);
-    if let Edit::Nat(rewrite) = &forward.edit {
-        if rewrite.side as usize == 0 { src = rewrite.addr } else { dst = rewrite.addr }
+    if plan.edit.kind == Kind::Nat {
+        (src, dst) = plan.edit.rewrite.addresses(packet);
     }
     // TTL, protocol, checksum, both addresses: twelve bytes in a row.
     let ttl_word = [new.ttl, packet.proto, new.ip_check.bytes()[0], new.ip_check.bytes()[1]];
     let part = [Be32::from_bytes(ttl_word), src, dst];
     store(skb, IP + ipv4::TTL_AT as u32, &part)?;
-    match &forward.edit {
-        Edit::Direct => Some(()),
-        Edit::Nat(rewrite) => translate(skb, packet, rewrite),
-        Edit::Tunnel(encap) => encapsulate(skb, packet, encap),
+    match plan.edit.kind {
+        Kind::Direct => Some(()),
+        Kind::Nat => translate(skb, packet, &plan.edit.rewrite),
+        Kind::Tunnel => encapsulate(skb, packet, &plan.edit.encap),
     }
 }
 
@@ -132,7 +144,7 @@ fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, forward: &Forward<Be32>) ->
 #[inline(always)]
 fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
     let l4_at = packet.l4_at as u32;
-    store(skb, l4_at + rewrite.side as u32 * 2, &rewrite.port)?;
+    store(skb, l4_at, &rewrite.ports(packet))?;
     let is_tcp = packet.proto == ip_proto::TCP;
     if !is_tcp && packet.l4_check.0 == 0 {
         return complete_udp_sum(skb, packet, rewrite);
@@ -153,8 +165,7 @@ fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>
 /// A datagram without checksum gets one, as IPVS does.
 #[inline(always)]
 fn complete_udp_sum(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
-    let (mut src, mut dst) = (packet.src, packet.dst);
-    if rewrite.side as usize == 0 { src = rewrite.addr } else { dst = rewrite.addr }
+    let (src, dst) = rewrite.addresses(packet);
     let start = checksum::pseudo(src, dst, packet.proto, packet.l4_len());
     let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
     let check = checksum::finish(sum);
@@ -188,13 +199,11 @@ pub fn leave(skb: *mut __sk_buff, hop: &Hop<Be32>) -> i32 {
         // SAFETY: plain numbers.
         return unsafe { helpers::bpf_redirect(hop.ifindex, 0) as i32 };
     }
-    // SAFETY: all zero is a valid value of this plain C struct; its size is passed along.
-    unsafe {
-        let mut neighbour: bpf_redir_neigh = core::mem::zeroed();
-        neighbour.nh_family = 2;
-        neighbour.__bindgen_anon_1.ipv4_nh = hop.via.0;
-        helpers::bpf_redirect_neigh(hop.ifindex, &mut neighbour, size_of::<bpf_redir_neigh>() as i32, 0) as i32
-    }
+    const AF_INET: u32 = 2;
+    let mut neighbour = [AF_INET, hop.via.0, 0, 0, 0]; // bpf_redir_neigh
+    let size = size_of::<bpf_redir_neigh>() as i32;
+    // SAFETY: five words are as large as the struct, and its size is passed along.
+    unsafe { helpers::bpf_redirect_neigh(hop.ifindex, neighbour.as_mut_ptr().cast(), size, 0) as i32 }
 }
 
 /// Writes a value into the packet.

@@ -2,15 +2,15 @@
 
 use crate::frame::{At, Bytes};
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
-use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use core::marker::PhantomData;
 use rlvs_core::fwd::tun::Encap;
-use rlvs_core::fwd::{self, Edit};
-use rlvs_core::path::{Decision, DropReason, Forward, decide};
+use rlvs_core::fwd::{self, Kind};
+use rlvs_core::path::{Decision, DropReason, Located, Plan, Tables, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
 
@@ -39,17 +39,23 @@ fn run(context: *mut xdp_md) -> u32 {
         return XDP_PASS;
     };
     let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
-    match decide(&packet, &tables, jiffies()) {
-        Decision::Pass | Decision::Up | Decision::Answer(_) => XDP_PASS,
-        Decision::Drop(reason) => {
+    let now = jiffies();
+    let located = tables.locate(&packet, now);
+    if located == Located::Pass {
+        return XDP_PASS;
+    }
+    let mut plan = Plan::empty();
+    match Decision(decide_on(&packet, located.code(), &tables, now, &mut plan)).verdict() {
+        Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
+        Verdict::Drop(reason) => {
             count_drop(reason);
             XDP_DROP
         }
-        Decision::Forward(forward) => match apply(context, frame, &packet, &forward) {
-            Some(()) if forward.hop.ifindex == ifindex => XDP_TX,
+        Verdict::Forward => match apply(context, frame, &packet, &plan) {
+            Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
             Some(()) => {
                 // SAFETY: plain numbers.
-                unsafe { helpers::bpf_redirect(forward.hop.ifindex, 0) as u32 & XDP_REDIRECT }
+                unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 }
             }
             None => {
                 count_drop(DropReason::EditFailed);
@@ -59,30 +65,40 @@ fn run(context: *mut xdp_md) -> u32 {
     }
 }
 
+/// The second half of the story, with a stack frame of its own.
+#[inline(never)]
+fn decide_on(packet: &Packet<Be32>, located: u64, tables: &Kernel<Xdp>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+    deliver(packet, Located::from_code(located), tables, now, plan).0
+}
+
 /// Changes the frame as planned.
 #[inline(always)]
-fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, forward: &Forward<Be32>) -> Option<()> {
+fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
     let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
-    let new = fwd::rewritten(packet, &forward.edit);
+    let new = fwd::rewritten(packet, &plan.edit);
     const IP: usize = eth::HEADER_LEN;
     head.set_u8(IP + ipv4::TTL_AT, new.ttl);
     head.set_be16(IP + ipv4::CHECK_AT, new.ip_check);
-    match &forward.edit {
-        Edit::Direct => {}
-        Edit::Nat(rewrite) => {
-            let side = rewrite.side as usize;
-            head.set_be32(IP + ipv4::SRC_AT + side * 4, rewrite.addr);
+    match plan.edit.kind {
+        Kind::Direct => {}
+        Kind::Nat => {
+            let rewrite = &plan.edit.rewrite;
+            let (src, dst) = rewrite.addresses(packet);
+            head.set_be32(IP + ipv4::SRC_AT, src);
+            head.set_be32(IP + ipv4::DST_AT, dst);
             let l4 = frame.view(packet.l4_at as usize & 127, 8)?;
-            l4.set_be16(side * 2, rewrite.port);
+            let ports = rewrite.ports(packet);
+            l4.set_be16(0, ports[0]);
+            l4.set_be16(2, ports[1]);
             if packet.proto == ip_proto::TCP {
                 frame.view(packet.l4_at as usize & 127, 20)?.set_be16(16, new.l4_check);
             } else {
                 l4.set_be16(6, new.l4_check);
             }
         }
-        Edit::Tunnel(encap) => return encapsulate(context, encap, forward.hop.macs),
+        Kind::Tunnel => return encapsulate(context, &plan.edit.encap, plan.hop.macs),
     }
-    head.set_words(0, forward.hop.macs);
+    head.set_words(0, plan.hop.macs);
     Some(())
 }
 

@@ -1,5 +1,8 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
+pub mod attach;
 pub mod demo;
+pub mod ipvsadm;
 pub mod realserver;
 pub mod responder;
+pub mod status;

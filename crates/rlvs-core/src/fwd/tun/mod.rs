@@ -10,7 +10,7 @@
 
 pub mod ipip;
 
-use super::Edit;
+use super::{Edit, Kind};
 use crate::maps::{DestConfig, Settings, setting};
 use crate::path::Tables;
 use crate::wire::{Addr, Be32, Packet, ipv4};
@@ -23,6 +23,20 @@ pub struct Encap {
 }
 
 impl Encap {
+    /// For edits of another kind.
+    pub const NONE: Encap = Encap {
+        outer: ipv4::Header {
+            tos: 0,
+            total_len: 0,
+            id: 0,
+            dont_fragment: false,
+            ttl: 0,
+            proto: 0,
+            src: Be32(0),
+            dst: Be32(0),
+        },
+    };
+
     #[inline(always)]
     pub fn overhead(&self) -> u32 {
         ipv4::MIN_LEN as u32
@@ -35,9 +49,11 @@ pub fn plan<A: Addr, T: Tables<A>>(
     dest: &DestConfig,
     settings: &Settings,
     tables: &T,
-) -> Edit<A> {
+    edit: &mut Edit<A>,
+) {
     let dont_fragment = packet.dont_fragment && settings.flags & setting::PMTU_DISC != 0;
     let id = if dont_fragment { 0 } else { tables.random() as u16 };
     let outer = ipip::outer(packet, dest.tunnel_src[0], Be32(dest.addr[0].0), dont_fragment, id);
-    Edit::Tunnel(Encap { outer })
+    edit.kind = Kind::Tunnel;
+    edit.encap = Encap { outer };
 }

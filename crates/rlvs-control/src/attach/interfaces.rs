@@ -1,0 +1,102 @@
+//! The interfaces of this network namespace, asked by netlink (`/sys` may show another namespace's).
+
+use super::Mode;
+use crate::{Error, Result};
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType};
+use std::io;
+
+#[derive(Clone, Debug)]
+pub struct Interface {
+    pub name: String,
+    pub ifindex: u32,
+    up: bool,
+    ethernet: bool,
+    loopback: bool,
+    /// The index of the bridge or bond that it is a port of.
+    master: Option<u32>,
+    /// `veth`, `bridge`, …; none for hardware and virtio.
+    kind: Option<String>,
+}
+
+impl Interface {
+    /// Why it is not attached by itself, if so.
+    pub fn unsuitable(&self) -> Option<String> {
+        if self.loopback {
+            Some("loopback".into())
+        } else if !self.ethernet {
+            Some("not Ethernet-like".into())
+        } else if self.master.is_some() {
+            Some("port of a bridge or bond, which is attached instead".into())
+        } else if !self.up {
+            Some("down; `rlvs attach` it when it is up".into())
+        } else {
+            None
+        }
+    }
+
+    pub fn suitable_mode(&self) -> Mode {
+        if self.kind.is_none() { Mode::Xdp } else { Mode::Tc }
+    }
+
+    pub fn why(&self) -> String {
+        match &self.kind {
+            Some(kind) => format!("{kind}: TC is the faster and safer way there"),
+            None => "hardware or virtio".to_string(),
+        }
+    }
+
+    /// Hardware in native mode takes redirected frames. A veth only does where the far end runs XDP or GRO, which
+    /// cannot be seen from here: there the operator has to say so.
+    pub fn takes_xdp_frames(&self, mode: Mode) -> bool {
+        mode == Mode::Xdp && self.kind.is_none()
+    }
+}
+
+/// All interfaces, by index.
+pub fn interfaces() -> Result<Vec<Interface>> {
+    let failed = |e: io::Error| Error::system("listing the network interfaces", e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
+        let task = tokio::spawn(connection);
+        let messages: std::result::Result<Vec<_>, _> = handle.link().get().execute().try_collect().await;
+        task.abort();
+        let mut list: Vec<Interface> =
+            messages.map_err(|e| failed(io::Error::other(e)))?.into_iter().map(interface).collect();
+        list.sort_by_key(|i| i.ifindex);
+        Ok(list)
+    })
+}
+
+fn interface(message: rtnetlink::packet_route::link::LinkMessage) -> Interface {
+    let header = &message.header;
+    let mut interface = Interface {
+        name: String::new(),
+        ifindex: header.index,
+        up: header.flags.contains(LinkFlags::Up),
+        ethernet: header.link_layer_type == LinkLayerType::Ether,
+        loopback: header.flags.contains(LinkFlags::Loopback),
+        master: None,
+        kind: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name = name,
+            LinkAttribute::Controller(index) => interface.master = Some(index),
+            LinkAttribute::LinkInfo(infos) => {
+                for info in infos {
+                    if let LinkInfo::Kind(kind) = info {
+                        interface.kind = Some(word(&kind));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    interface
+}
+
+fn word(kind: &InfoKind) -> String {
+    kind.to_string()
+}

@@ -1,0 +1,47 @@
+//! XDP links, pinned as `links/xdp-MODE-IFINDEX`.
+
+use super::{Interface, Mode, failed, unpin};
+use crate::instance::Instance;
+use crate::{Result, object};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{Xdp, XdpMode};
+use aya_obj::programs::XdpAttachType;
+use std::path::PathBuf;
+
+fn path(instance: &Instance, mode: Mode, ifindex: u32) -> PathBuf {
+    instance.dir.join("links").join(format!("xdp-{}-{ifindex}", mode.word()))
+}
+
+/// The mode of our XDP program on an interface, if one is there.
+pub fn mode(instance: &Instance, ifindex: u32) -> Option<Mode> {
+    [Mode::Xdp, Mode::Skb].into_iter().find(|m| path(instance, *m, ifindex).exists())
+}
+
+pub fn attach(instance: &Instance, interface: &Interface, mode: Mode) -> Result<Mode> {
+    detach(instance, interface.ifindex)?;
+    let (name, flags) = match mode {
+        Mode::Skb => (object::XDP_SKB, XdpMode::Skb),
+        _ => (object::XDP, XdpMode::Driver),
+    };
+    let what = if mode == Mode::Skb { "generic XDP" } else { "native XDP" };
+    let fail = |e: &dyn std::error::Error| failed(what, interface, e);
+    let mut program = Xdp::from_pin(instance.dir.join(name), XdpAttachType::Interface).map_err(|e| fail(&e))?;
+    let id = program.attach_to_if_index(interface.ifindex, flags).map_err(|e| fail(&e))?;
+    let link: XdpLink = program.take_link(id).map_err(|e| fail(&e))?;
+    let link: FdLink = link.try_into().map_err(|e: aya::programs::links::LinkError| fail(&e))?;
+    link.pin(path(instance, mode, interface.ifindex)).map_err(|e| fail(&e))?;
+    Ok(mode)
+}
+
+/// Unpinning the link detaches the program.
+pub fn detach(instance: &Instance, ifindex: u32) -> Result<()> {
+    for mode in [Mode::Xdp, Mode::Skb] {
+        let path = path(instance, mode, ifindex);
+        if path.exists() {
+            drop(PinnedLink::from_pin(&path));
+            unpin(&path)?;
+        }
+    }
+    Ok(())
+}

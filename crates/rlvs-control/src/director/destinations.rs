@@ -1,0 +1,254 @@
+//! Destinations: the list of a service, and those kept aside.
+//!
+//! A service's list goes from the one added last to the oldest, through `DestConfig::next`. A new one is written whole
+//! before the service points to it; one that leaves keeps its own pointer, so that a processor standing on it finds
+//! the way on.
+//!
+//! A deleted destination is kept aside while connections point to it, and two minutes longer; added again in that
+//! time it gets its connections and counters back, as in IPVS.
+
+use super::{convert, counters, filter};
+use crate::instance::Instance;
+use crate::model::*;
+use crate::{Error, Result};
+use rlvs_core::maps::command::op;
+use rlvs_core::maps::{DestConfig, NONE, dest_flag, dest_state};
+use rlvs_core::mem::Mem;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+/// How long a deleted destination without connections is kept (Linux 6.1, `IP_VS_DEST_TRASH_PERIOD`).
+const KEPT_SECS: u32 = 120;
+
+/// The destinations of a service, the newest first.
+pub fn ids(instance: &Instance, service: u32) -> Vec<u32> {
+    let mut list = Vec::new();
+    let mut id = instance.service.get(service).first;
+    while id < instance.dest.len() && list.len() < instance.dest.len() as usize {
+        list.push(id);
+        id = instance.dest.get(id).next;
+    }
+    list
+}
+
+pub fn list(instance: &Instance, service: u32) -> Vec<DestinationView> {
+    ids(instance, service).into_iter().map(|id| view(instance, id)).collect()
+}
+
+fn view(instance: &Instance, id: u32) -> DestinationView {
+    let config = instance.dest.get(id);
+    let state = instance.dest_state.words(id);
+    DestinationView {
+        destination: Destination {
+            addr: convert::addr(config.addr, config.family),
+            port: config.port.get(),
+            method: convert::method_view(config.method),
+            weight: config.weight,
+            upper_threshold: config.upper_threshold,
+            lower_threshold: config.lower_threshold,
+            tunnel: convert::tunnel_view(&config),
+        },
+        active_connections: state.load(dest_state::ACTIVE),
+        inactive_connections: state.load(dest_state::INACTIVE),
+        persistent_connections: state.load(dest_state::PERSISTENT),
+        counters: counters::of_destination(instance, id),
+        rates: Rates::default(),
+    }
+}
+
+fn find(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Option<u32> {
+    ids(instance, service).into_iter().find(|id| is_it(&instance.dest.get(*id), addr, port))
+}
+
+fn is_it(config: &DestConfig, addr: IpAddr, port: u16) -> bool {
+    config.addr == convert::words(addr) && config.port.get() == port
+}
+
+pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Result<()> {
+    check(instance, service, destination)?;
+    if find(instance, service, destination.addr, destination.port).is_some() {
+        return Err(Error::DestinationExists);
+    }
+    let (id, mut config) = slot(instance, service, destination)?;
+    let service_config = instance.service.get(service);
+    describe(&mut config, destination);
+    config.last_weight = destination.weight;
+    config.service = service;
+    config.service_key = service_config.key;
+    config.flags = dest_flag::IN_USE | dest_flag::AVAILABLE;
+    config.next = service_config.first;
+    config.deleted_at = 0;
+    instance.dest.set(id, &config);
+    instance.command(op::THRESHOLDS_CHANGED, service, id, 0)?;
+    instance.service.edit(service, |s| s.first = id);
+    filter::rebuild(instance);
+    weights_changed(instance, service)
+}
+
+pub fn edit(instance: &Instance, service: u32, destination: &Destination) -> Result<()> {
+    check(instance, service, destination)?;
+    let id = find(instance, service, destination.addr, destination.port).ok_or(Error::NoSuchDestination)?;
+    instance.dest.edit(id, |config| {
+        describe(config, destination);
+        if destination.weight != 0 {
+            config.last_weight = destination.weight;
+        }
+    });
+    instance.command(op::THRESHOLDS_CHANGED, service, id, 0)?;
+    filter::rebuild(instance);
+    weights_changed(instance, service)
+}
+
+pub fn delete(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Result<()> {
+    let list = ids(instance, service);
+    let at = list
+        .iter()
+        .position(|id| is_it(&instance.dest.get(*id), addr, port))
+        .ok_or(Error::NoSuchDestination)?;
+    let (id, previous) = (list[at], at.checked_sub(1).map_or(NONE, |i| list[i]));
+    let next = instance.dest.get(id).next;
+    match previous {
+        NONE => instance.service.edit(service, |s| s.first = next),
+        previous => instance.dest.edit(previous, |d| d.next = next),
+    }
+    instance.dest.edit(id, |d| {
+        d.flags &= !dest_flag::AVAILABLE;
+        d.deleted_at = seconds_since_boot();
+    });
+    weights_noted(instance, service);
+    instance.command(op::DEST_REMOVED, service, id, previous)?;
+    Ok(())
+}
+
+/// The service goes: its destinations belong to nobody until they are added again.
+pub fn orphan_all(instance: &Instance, service: u32) {
+    let now = seconds_since_boot();
+    for id in ids(instance, service) {
+        instance.dest.edit(id, |d| {
+            d.flags &= !dest_flag::AVAILABLE;
+            d.deleted_at = now;
+        });
+    }
+    for id in 0..instance.dest.len() {
+        if instance.dest.get(id).service == service {
+            instance.dest.edit(id, |d| {
+                d.flags |= dest_flag::SERVICE_GONE;
+                d.service = NONE;
+            });
+        }
+    }
+}
+
+/// What the kernel refuses with EINVAL or ERANGE, and what is not there yet.
+fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
+    let unicast = match d.addr {
+        IpAddr::V4(a) => !a.is_multicast() && !a.is_unspecified() && a != Ipv4Addr::BROADCAST,
+        IpAddr::V6(a) => !a.is_multicast() && !a.is_unspecified(),
+    };
+    if !unicast {
+        return Err(Error::Invalid(format!("the real server's address {} is not unicast", d.addr)));
+    }
+    if d.lower_threshold > d.upper_threshold {
+        let what = format!("lower threshold {} above upper threshold {}", d.lower_threshold, d.upper_threshold);
+        return Err(Error::OutOfRange(what));
+    }
+    let service_family = convert::key_view(&instance.service.get(service).key).family();
+    if Family::of(d.addr) != service_family && d.method != Method::Tunnel {
+        return Err(Error::Invalid("different address family is allowed only for tunneling servers".into()));
+    }
+    if Family::of(d.addr) == Family::Inet6 {
+        return Err(Error::NotSupported("IPv6".into()));
+    }
+    if d.method == Method::Tunnel && d.tunnel.kind != TunnelKind::Ipip {
+        return Err(Error::NotSupported("a GUE or GRE tunnel".into()));
+    }
+    Ok(())
+}
+
+fn describe(config: &mut DestConfig, d: &Destination) {
+    config.addr = convert::words(d.addr);
+    config.port = rlvs_core::wire::Be16::new(d.port);
+    config.family = if d.addr.is_ipv4() { 4 } else { 6 };
+    config.method = convert::method(d.method);
+    config.weight = d.weight;
+    config.upper_threshold = d.upper_threshold;
+    config.lower_threshold = d.lower_threshold;
+    config.low_mark = match d.lower_threshold {
+        0 => d.upper_threshold - (d.upper_threshold >> 2),
+        low => low,
+    };
+    config.tunnel_kind = convert::tunnel_kind(d.tunnel.kind);
+    config.tunnel_port = rlvs_core::wire::Be16::new(d.tunnel.port);
+    config.tunnel_checksum = convert::tunnel_checksum(d.tunnel.checksum);
+    if let Some(source) = source_towards(d.addr) {
+        config.tunnel_src = convert::words(source);
+    }
+}
+
+/// The address that the route to a server gives its packets: the outer source of a tunnel.
+fn source_towards(server: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((server, 9)).ok()?; // sends nothing
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// The slot this destination had before, or a free one (zeroed).
+fn slot(instance: &Instance, service: u32, d: &Destination) -> Result<(u32, DestConfig)> {
+    let key = instance.service.get(service).key;
+    let now = seconds_since_boot();
+    let mut free = None;
+    for id in 0..instance.dest.len() {
+        let config = instance.dest.get(id);
+        let kept_aside = config.flags & dest_flag::IN_USE != 0 && !config.is_available();
+        let expired = kept_aside && is_idle(instance, id) && now.wrapping_sub(config.deleted_at) > KEPT_SECS;
+        if config.flags & dest_flag::IN_USE == 0 || expired {
+            free = free.or(Some((id, expired)));
+        } else if kept_aside && config.service_key == key && is_it(&config, d.addr, d.port) {
+            if config.service != service {
+                counters::adopt(instance, service, id);
+            }
+            return Ok((id, config));
+        }
+    }
+    let (id, used) = free.ok_or(Error::Full { what: "destination", limit: instance.dest.len() })?;
+    if used {
+        counters::carry_destination(instance, id);
+    }
+    instance.dest.set(id, &DestConfig::EMPTY);
+    instance.command(op::RESET_DEST, NONE, id, 0)?;
+    Ok((id, DestConfig::EMPTY))
+}
+
+/// No connection and no template points to it.
+fn is_idle(instance: &Instance, id: u32) -> bool {
+    let state = instance.dest_state.words(id);
+    state.load(dest_state::TOTAL) == 0 && state.load(dest_state::PERSISTENT) == 0
+}
+
+/// The scheduler learns of new weights.
+fn weights_changed(instance: &Instance, service: u32) -> Result<()> {
+    weights_noted(instance, service);
+    instance.command(op::DESTS_CHANGED, service, NONE, 0)?;
+    Ok(())
+}
+
+fn weights_noted(instance: &Instance, service: u32) {
+    let weights: Vec<u32> = ids(instance, service).iter().map(|id| instance.dest.get(*id).weight).collect();
+    let gcd = weights.iter().filter(|w| **w > 0).fold(0, |a, b| gcd(a, *b));
+    instance.service.edit(service, |s| {
+        s.max_weight = weights.iter().copied().max().unwrap_or(0);
+        s.gcd_weight = gcd.max(1);
+        s.dest_count = weights.len() as u32;
+    });
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn seconds_since_boot() -> u32 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a timespec that lives over the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
+    now.tv_sec as u32 | 1
+}

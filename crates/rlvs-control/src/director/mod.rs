@@ -1,0 +1,246 @@
+//! The director of one network namespace: the orders of [`Balancer`], carried out on the maps.
+//!
+//! Where nothing was ever added there is no instance, and listings are empty. The first service makes one: programs
+//! loaded, pinned, the sweeping timer started, interfaces attached. Each order that changes something holds the
+//! namespace's lock from its first look to its last write.
+
+mod connections;
+mod convert;
+mod counters;
+mod destinations;
+mod filter;
+mod services;
+mod status;
+
+pub use status::{DropCount, MapFill, Status};
+
+use crate::attach;
+use crate::instance::{Instance, Place};
+use crate::model::*;
+use crate::{Balancer, Error, Result, instance};
+use rlvs_core::proto::{self, tcp, udp};
+use rlvs_core::wire::ip_proto;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+pub struct Director {
+    place: Place,
+    /// Opened when first needed.
+    instance: Option<Instance>,
+}
+
+impl Director {
+    /// The director of the network namespace of the calling thread.
+    pub fn here() -> Result<Director> {
+        Ok(Director { place: Place::here()?, instance: None })
+    }
+
+    /// The instance, if there is one.
+    pub fn instance(&mut self) -> Result<Option<&mut Instance>> {
+        if self.instance.is_none() && self.place.exists() {
+            self.instance = Some(self.place.open()?);
+        }
+        Ok(self.instance.as_mut())
+    }
+
+    /// The instance, made if there is none. The lock must be held.
+    fn instance_or_new(&mut self) -> Result<&mut Instance> {
+        if self.instance.is_none() {
+            self.instance = Some(if self.place.exists() { self.place.open()? } else { self.create()? });
+        }
+        self.instance.as_mut().ok_or(Error::NoSuchService)
+    }
+
+    fn create(&self) -> Result<Instance> {
+        let instance = self.place.create()?;
+        if let Err(e) = attach::attach_all(&instance) {
+            let _ = attach::detach_all(&instance);
+            let _ = instance::remove(&self.place.director());
+            return Err(e);
+        }
+        Ok(instance)
+    }
+
+    fn lock(&self) -> Result<OwnedFd> {
+        self.place.lock()
+    }
+
+    /// Detaches everything and removes programs, maps and rules of this namespace; harmless where there are none.
+    pub fn down(&mut self) -> Result<()> {
+        let _lock = self.lock()?;
+        if self.place.exists() {
+            match self.place.open() {
+                Ok(instance) => attach::detach_all(&instance)?,
+                // Of another version: the pinned links go with the directory.
+                Err(Error::Layout { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.instance = None;
+        instance::remove(&self.place.director())
+    }
+
+    /// Attaches one interface by name; makes the instance if there is none.
+    pub fn attach(
+        &mut self,
+        name: &str,
+        mode: Option<attach::Mode>,
+        redirect_into: attach::RedirectInto,
+    ) -> Result<attach::Mode> {
+        let _lock = self.lock()?;
+        let interface = named(name)?;
+        if self.instance.is_none() && !self.place.exists() {
+            // Only what was named: the rest is for the operator to say, or for the first service.
+            self.instance = Some(self.place.create()?);
+        }
+        let instance = self.instance_or_new()?;
+        attach::attach(instance, &interface, mode, redirect_into)
+    }
+
+    pub fn detach(&mut self, name: &str) -> Result<()> {
+        let _lock = self.lock()?;
+        let interface = named(name)?;
+        match self.instance()? {
+            Some(instance) => attach::detach(instance, &interface),
+            None => Ok(()),
+        }
+    }
+}
+
+fn named(name: &str) -> Result<attach::Interface> {
+    attach::interfaces()?.into_iter().find(|i| i.name == name).ok_or_else(|| Error::NoSuchDevice(name.to_string()))
+}
+
+impl Balancer for Director {
+    fn services(&mut self) -> Result<Vec<ServiceView>> {
+        match self.instance()? {
+            Some(instance) => services::list(instance),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn service(&mut self, key: &ServiceKey) -> Result<ServiceView> {
+        let instance = self.instance()?.ok_or(Error::NoSuchService)?;
+        let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
+        services::view(instance, id)
+    }
+
+    fn connections(&mut self) -> Result<Vec<ConnectionView>> {
+        match self.instance()? {
+            Some(instance) => connections::list(instance),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn add_service(&mut self, service: &Service) -> Result<()> {
+        services::check(service)?;
+        let _lock = self.lock()?;
+        let instance = self.instance_or_new()?;
+        services::add(instance, service)
+    }
+
+    fn edit_service(&mut self, service: &Service) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::NoSuchService)?;
+        let id = services::find(instance, &service.key)?.ok_or(Error::NoSuchService)?;
+        services::check(service)?;
+        services::edit(instance, id, service)
+    }
+
+    fn delete_service(&mut self, key: &ServiceKey) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::NoSuchService)?;
+        let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
+        services::delete(instance, id)
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        let _lock = self.lock()?;
+        let Some(instance) = self.instance()? else {
+            return Ok(());
+        };
+        for id in services::ids(instance) {
+            services::delete(instance, id)?;
+        }
+        Ok(())
+    }
+
+    fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
+        let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
+        destinations::add(instance, service, destination)
+    }
+
+    fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
+        let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
+        destinations::edit(instance, service, destination)
+    }
+
+    fn delete_destination(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
+        let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
+        destinations::delete(instance, service, addr, port)
+    }
+
+    fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()> {
+        let _lock = self.lock()?;
+        let Some(instance) = self.instance()? else {
+            return if key.is_some() { Err(Error::NoSuchService) } else { Ok(()) };
+        };
+        match key {
+            Some(key) => {
+                let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
+                counters::zero(instance, id);
+            }
+            None => counters::zero_all(instance),
+        }
+        Ok(())
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts> {
+        let secs = match self.instance()? {
+            Some(instance) => {
+                let hz = instance.hz;
+                instance.settings.get(0).timeouts.map(|jiffies| jiffies / hz)
+            }
+            None => proto::DEFAULT_TIMEOUT_SECS,
+        };
+        Ok(Timeouts { tcp_secs: secs[TCP], tcp_fin_secs: secs[TCP_FIN], udp_secs: secs[UDP] })
+    }
+
+    fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance_or_new()?;
+        let hz = instance.hz;
+        instance.settings.edit(0, |s| {
+            let given = [(TCP, timeouts.tcp_secs), (TCP_FIN, timeouts.tcp_fin_secs), (UDP, timeouts.udp_secs)];
+            for (index, secs) in given {
+                if secs != 0 {
+                    s.timeouts[index] = secs.saturating_mul(hz);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>> {
+        Ok(Vec::new())
+    }
+
+    fn start_sync_daemon(&mut self, _: &SyncDaemon) -> Result<()> {
+        Err(Error::NotSupported("connection sync".into()))
+    }
+
+    fn stop_sync_daemon(&mut self, _: SyncRole) -> Result<()> {
+        Err(Error::NoDaemon)
+    }
+}
+
+/// Where `--set`'s three timeouts are in the settings.
+const TCP: usize = proto::timeout_index(ip_proto::TCP, tcp::ESTABLISHED);
+const TCP_FIN: usize = proto::timeout_index(ip_proto::TCP, tcp::FIN_WAIT);
+const UDP: usize = proto::timeout_index(ip_proto::UDP, udp::NORMAL);

@@ -1,0 +1,190 @@
+//! The instance of one network namespace: its pins, opened; made by the first command that adds a service.
+//!
+//! ```text
+//! <bpffs>/rlvs/ns-COOKIE/director/        maps and programs under their names
+//!                         …/links/        xdp-IFINDEX and tc-IFINDEX
+//! ```
+//!
+//! Everything that changes something holds a lock on `ns-COOKIE`. A new instance is pinned in a directory of another
+//! name and then renamed, so there never is half of one. (Names in bpffs have no dots.)
+
+use crate::object::{self, Sizes};
+use crate::shared::{Key, Shared};
+use crate::{Error, Result, bpffs};
+use aya::maps::{HashMap, MapData};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use rlvs_core::maps::command::{Command, MAGIC, op};
+use rlvs_core::maps::{DestConfig, Filter, LAYOUT_VERSION, ServiceConfig, Settings, setting};
+use rlvs_core::proto;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+pub struct Instance {
+    pub dir: PathBuf,
+    pub settings: Shared<Settings>,
+    pub filter: Shared<Filter>,
+    pub services: HashMap<MapData, Key, u32>,
+    pub service: Shared<ServiceConfig>,
+    pub dest: Shared<DestConfig>,
+    pub dest_state: Shared<[u32; 16]>,
+    pub stats: Shared<[u32; 16]>,
+    pub drops: Shared<u64>,
+    pub conns: Shared<[u32; 256]>,
+    pub global: Shared<[u32; 16]>,
+    command: SchedClassifier,
+    pub hz: u32,
+    pub cpus: u32,
+}
+
+/// Where the instance of this network namespace is, or would be.
+pub struct Place {
+    /// `<bpffs>/rlvs/ns-COOKIE`
+    pub namespace: PathBuf,
+}
+
+impl Place {
+    pub fn here() -> Result<Place> {
+        Ok(Place { namespace: bpffs::base()?.join(format!("ns-{}", bpffs::netns_cookie()?)) })
+    }
+
+    pub fn director(&self) -> PathBuf {
+        self.namespace.join("director")
+    }
+
+    pub fn exists(&self) -> bool {
+        self.director().is_dir()
+    }
+
+    /// Waits until no other command changes this namespace; held until dropped.
+    pub fn lock(&self) -> Result<OwnedFd> {
+        make_dir(&self.namespace)?;
+        bpffs::lock(&self.namespace)
+            .map_err(|e| Error::system(format!("locking {}", self.namespace.display()), e))
+    }
+
+    /// Loads and pins a new instance. The lock must be held.
+    pub fn create(&self) -> Result<Instance> {
+        let fresh = self.namespace.join("director-new");
+        remove(&fresh)?;
+        make_dir(&fresh)?;
+        let made = self.fill(&fresh).and_then(|()| {
+            fs::rename(&fresh, self.director())
+                .map_err(|e| Error::system(format!("renaming {}", fresh.display()), e))
+        });
+        if let Err(e) = made {
+            let _ = remove(&fresh);
+            return Err(e);
+        }
+        self.open()
+    }
+
+    fn fill(&self, dir: &Path) -> Result<()> {
+        let sizes = Sizes::of_this_machine();
+        let mut ebpf = object::load(&sizes)?;
+        object::pin(&mut ebpf, dir)?;
+        let instance = Instance::open(dir)?;
+        instance.settings.set(0, &first_settings(sizes.hz));
+        instance.command(op::START, 0, 0, 0)?;
+        make_dir(&dir.join("links"))
+    }
+
+    pub fn open(&self) -> Result<Instance> {
+        Instance::open(&self.director())
+    }
+}
+
+impl Instance {
+    fn open(dir: &Path) -> Result<Instance> {
+        let settings = map::<Settings>(dir, "SETTINGS")?;
+        let layout = settings.get(0).layout;
+        if layout != 0 && layout != LAYOUT_VERSION {
+            return Err(Error::Layout { path: dir.display().to_string(), found: layout, ours: LAYOUT_VERSION });
+        }
+        let program = SchedClassifier::from_pin(dir.join(object::COMMAND));
+        let command = program.map_err(|e| {
+            Error::system(format!("opening {}", dir.display()), io::Error::other(object::chain(&e)))
+        })?;
+        let sizes = Sizes::of_this_machine();
+        Ok(Instance {
+            dir: dir.to_path_buf(),
+            filter: map(dir, "FILTER")?,
+            services: object::open_hash(dir, "SERVICES")?,
+            service: map(dir, "SERVICE")?,
+            dest: map(dir, "DEST")?,
+            dest_state: map(dir, "DEST_STATE")?,
+            stats: map(dir, "STATS")?,
+            drops: map(dir, "DROPS")?,
+            conns: map(dir, "CONNS")?,
+            global: map(dir, "GLOBAL")?,
+            settings,
+            command,
+            hz: sizes.hz,
+            cpus: sizes.cpus,
+        })
+    }
+
+    /// Has a program change state (see `rlvs_core::maps::command`); the first argument word of the answer.
+    pub fn command(&self, op: u32, service: u32, dest: u32, arg: u32) -> Result<u32> {
+        let words = [MAGIC, op, service, dest, arg];
+        let mut packet = [0u8; size_of::<Command>()];
+        for (place, word) in packet.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        let mut answer = [0u8; 256];
+        let options =
+            TestRunOptions { data_in: Some(&packet), data_out: Some(&mut answer), ..TestRunOptions::default() };
+        let failed = |e: io::Error| Error::system(format!("running the command program (order {op})"), e);
+        let result = self.command.test_run(options).map_err(|e| failed(io::Error::other(object::chain(&e))))?;
+        if result.return_value != 0 {
+            return Err(failed(io::Error::from_raw_os_error(result.return_value as i32)));
+        }
+        Ok(u32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]))
+    }
+
+    /// The kernel's jiffies, low 32 bits.
+    pub fn now(&self) -> Result<u32> {
+        self.command(op::CLOCK, 0, 0, 0)
+    }
+}
+
+fn map<T: crate::shared::Words>(dir: &Path, name: &str) -> Result<Shared<T>> {
+    Shared::map(&object::open_map(dir, name)?, name)
+}
+
+fn first_settings(hz: u32) -> Settings {
+    Settings {
+        timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * hz),
+        flags: setting::PMTU_DISC,
+        conn_reuse_mode: 1,
+        port_zero_services: 0,
+        ftp_services: 0,
+        mark_services: 0,
+        services: 0,
+        unprivileged_port: 1024,
+        layout: LAYOUT_VERSION,
+        carried: [0; 5],
+    }
+}
+
+/// Makes a directory of mode 0700; harmless where it is.
+pub fn make_dir(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::system(format!("making the directory {}", path.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory of pins with all that is in it; harmless where there is none.
+pub fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Error::system(format!("removing {}", dir.display()), e))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,178 @@
+//! Loading the programs: the committed object, with sizes and constants that fit this machine.
+
+use crate::{Error, Result, bpffs};
+use aya::maps::Map;
+use aya::programs::{Program, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use rlvs_core::maps::DROP_REASONS;
+use std::path::Path;
+
+/// Built by `cargo xtask bpf`; aligned, because it is an ELF file.
+#[repr(align(16))]
+struct Aligned<T: ?Sized>(T);
+static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("../bpf/rlvs-director.bpf.o"));
+
+pub const XDP: &str = "rlvs_xdp";
+pub const XDP_SKB: &str = "rlvs_xdp_skb";
+pub const TC: &str = "rlvs_tc";
+pub const COMMAND: &str = "rlvs_command";
+
+/// The maps that are pinned; all of them are.
+pub const MAPS: [&str; 13] = [
+    "SETTINGS", "FILTER", "SERVICES", "SERVICE", "DEST", "LINKS", "DEST_STATE", "SCHED_STATE", "STATS", "DROPS",
+    "CONNS", "GLOBAL", "TICKER",
+];
+
+/// How many of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub services: u32,
+    pub destinations: u32,
+    /// Sets of 15 connections, a power of two.
+    pub connection_sets: u32,
+    pub cpus: u32,
+    pub hz: u32,
+}
+
+impl Sizes {
+    /// What fits this machine: connections may take a 64th of its memory, at least 15 thousand and at most 4 million;
+    /// counters (64 bytes for each destination and processor) at most 64 MB.
+    pub fn of_this_machine() -> Sizes {
+        let cpus = possible_cpus();
+        let budget = memory_bytes() / 64;
+        let sets = (budget / 1024).clamp(1 << 10, 1 << 18);
+        let sets = 1u32 << sets.ilog2();
+        let destinations = ((64 << 20) / (64 * cpus as u64)).clamp(4096, 16384) as u32;
+        Sizes { services: 8192, destinations, connection_sets: sets, cpus, hz: hz() }
+    }
+}
+
+/// The programs, loaded but attached to nothing.
+pub fn load(sizes: &Sizes) -> Result<Ebpf> {
+    let seed: u64 = random()?;
+    let mask = sizes.connection_sets - 1;
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("HZ", &sizes.hz, true)
+        .override_global("SET_MASK", &mask, true)
+        .override_global("SEED", &seed, true)
+        .override_global("CPUS", &sizes.cpus, true)
+        .map_max_entries("SERVICES", sizes.services)
+        .map_max_entries("SERVICE", sizes.services)
+        .map_max_entries("SCHED_STATE", sizes.services)
+        .map_max_entries("DEST", sizes.destinations)
+        .map_max_entries("DEST_STATE", sizes.destinations)
+        .map_max_entries("STATS", sizes.destinations * sizes.cpus)
+        .map_max_entries("DROPS", sizes.cpus * DROP_REASONS as u32)
+        .map_max_entries("CONNS", sizes.connection_sets);
+    let mut ebpf = loader.load(&OBJECT.0).map_err(refused)?;
+    for (name, program) in ebpf.programs_mut() {
+        let loaded = match program {
+            Program::Xdp(p) => p.load(),
+            Program::SchedClassifier(p) => p.load(),
+            _ => continue,
+        };
+        loaded.map_err(|e| Error::Load { reason: format!("{name}: {}", chain(&e)) })?;
+    }
+    Ok(ebpf)
+}
+
+/// Pins all maps and programs below `dir`.
+pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
+    let problem = |what: &str, e: &dyn std::error::Error| {
+        Error::system(format!("pinning {what} in {}", dir.display()), std::io::Error::other(chain(e)))
+    };
+    for name in MAPS {
+        let map = ebpf.map(name).ok_or_else(|| Error::Load { reason: format!("the object has no map {name}") })?;
+        map.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
+    }
+    for name in [XDP, XDP_SKB] {
+        let program: &mut Xdp = typed(ebpf, name)?;
+        program.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
+    }
+    for name in [TC, COMMAND] {
+        let program: &mut SchedClassifier = typed(ebpf, name)?;
+        program.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
+    }
+    Ok(())
+}
+
+fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut Program>,
+{
+    let missing = || Error::Load { reason: format!("the object has no program {name}") };
+    ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|_| missing())
+}
+
+/// A map by its pin.
+pub fn open_map(dir: &Path, name: &str) -> Result<aya::maps::MapData> {
+    aya::maps::MapData::from_pin(dir.join(name))
+        .map_err(|e| Error::system(format!("opening {}", dir.join(name).display()), std::io::Error::other(chain(&e))))
+}
+
+/// The same as a hash map.
+pub fn open_hash<K: aya::Pod, V: aya::Pod>(
+    dir: &Path,
+    name: &str,
+) -> Result<aya::maps::HashMap<aya::maps::MapData, K, V>> {
+    let map = Map::HashMap(open_map(dir, name)?);
+    map.try_into().map_err(|e: aya::maps::MapError| Error::system(format!("opening map {name}"), std::io::Error::other(e)))
+}
+
+/// Says in our words why the kernel refused.
+fn refused(e: aya::EbpfError) -> Error {
+    let text = chain(&e);
+    if text.contains("Operation not permitted") || text.contains("os error 1)") {
+        return Error::PermissionDenied("loading packet programs needs root (CAP_BPF and CAP_NET_ADMIN)".into());
+    }
+    if text.contains("os error 12)") || text.contains("os error 7)") {
+        return Error::Load { reason: format!("not enough memory for the tables: {text}") };
+    }
+    Error::Load { reason: format!("{text} (Linux {}; 6.1 or newer is needed)", bpffs::kernel_release()) }
+}
+
+/// An error and its causes on one line.
+pub fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(c) = cause {
+        let c_text = c.to_string();
+        if !text.contains(&c_text) {
+            text = format!("{text}: {c_text}");
+        }
+        cause = c.source();
+    }
+    text
+}
+
+/// Jiffies per second: the coarse clock moves once in each.
+fn hz() -> u32 {
+    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a timespec that lives over the call.
+    let rc = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
+    if rc != 0 || resolution.tv_nsec == 0 {
+        return 250;
+    }
+    (1_000_000_000 + resolution.tv_nsec as u64 / 2).checked_div(resolution.tv_nsec as u64).unwrap_or(250) as u32
+}
+
+fn possible_cpus() -> u32 {
+    aya::util::nr_cpus().unwrap_or(1) as u32
+}
+
+fn memory_bytes() -> u64 {
+    // SAFETY: plain queries.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    pages.max(0) as u64 * size.max(0) as u64
+}
+
+fn random() -> Result<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: a buffer of the size given.
+    let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if n != 8 {
+        return Err(Error::system("asking for random bytes", std::io::Error::last_os_error()));
+    }
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,95 @@
+//! `ipvsadm`, `ipvsadm-save` and `ipvsadm-restore`: the program called by one of these names, or as `rlvs ipvsadm …`.
+
+use rlvs_control::model::*;
+use rlvs_control::{Balancer, Director, Error, Result};
+use rlvs_ipvsadm::{Io, SystemNames};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+/// Runs the program with this name, if it is one of the three.
+pub fn run(name: &str, args: &[OsString]) -> Option<ExitCode> {
+    let program = match name {
+        "ipvsadm" => rlvs_ipvsadm::run::<OsString>,
+        "ipvsadm-save" => rlvs_ipvsadm::run_save::<OsString>,
+        "ipvsadm-restore" => rlvs_ipvsadm::run_restore::<OsString>,
+        _ => return None,
+    };
+    let names = SystemNames::default();
+    let mut io = Io {
+        stdin: &mut std::io::stdin().lock(),
+        stdout: &mut std::io::BufWriter::new(std::io::stdout().lock()),
+        stderr: &mut std::io::stderr().lock(),
+        names: &names,
+    };
+    let status = program(args, &mut Late(None), &mut io);
+    let _ = io.stdout.flush();
+    Some(ExitCode::from(status as u8))
+}
+
+/// A director that is opened by the first order: help and refusals need no root.
+struct Late(Option<Director>);
+
+impl Late {
+    fn director(&mut self) -> Result<&mut Director> {
+        // SAFETY: a plain query.
+        if unsafe { libc::geteuid() } != 0 {
+            return Err(Error::PermissionDenied("you must be root".into()));
+        }
+        if self.0.is_none() {
+            self.0 = Some(Director::here()?);
+        }
+        self.0.as_mut().ok_or(Error::NoSuchService)
+    }
+}
+
+impl Balancer for Late {
+    fn services(&mut self) -> Result<Vec<ServiceView>> {
+        self.director()?.services()
+    }
+    fn service(&mut self, key: &ServiceKey) -> Result<ServiceView> {
+        self.director()?.service(key)
+    }
+    fn connections(&mut self) -> Result<Vec<ConnectionView>> {
+        self.director()?.connections()
+    }
+    fn add_service(&mut self, service: &Service) -> Result<()> {
+        self.director()?.add_service(service)
+    }
+    fn edit_service(&mut self, service: &Service) -> Result<()> {
+        self.director()?.edit_service(service)
+    }
+    fn delete_service(&mut self, key: &ServiceKey) -> Result<()> {
+        self.director()?.delete_service(key)
+    }
+    fn clear(&mut self) -> Result<()> {
+        self.director()?.clear()
+    }
+    fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
+        self.director()?.add_destination(key, destination)
+    }
+    fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
+        self.director()?.edit_destination(key, destination)
+    }
+    fn delete_destination(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
+        self.director()?.delete_destination(key, addr, port)
+    }
+    fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()> {
+        self.director()?.zero(key)
+    }
+    fn timeouts(&mut self) -> Result<Timeouts> {
+        self.director()?.timeouts()
+    }
+    fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<()> {
+        self.director()?.set_timeouts(timeouts)
+    }
+    fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>> {
+        self.director()?.sync_daemons()
+    }
+    fn start_sync_daemon(&mut self, daemon: &SyncDaemon) -> Result<()> {
+        self.director()?.start_sync_daemon(daemon)
+    }
+    fn stop_sync_daemon(&mut self, role: SyncRole) -> Result<()> {
+        self.director()?.stop_sync_daemon(role)
+    }
+}
