@@ -15,7 +15,7 @@ help:
 	@echo 'make install          rlvs, ipvsadm, ipvsadm-save, ipvsadm-restore in $$(DESTDIR)$$(PREFIX)/sbin'
 
 demo: root
-	$(CARGO) run --release --quiet --package rlvs -- demo $(DEMO)
+	$(CARGO) run --release --package rlvs -- demo $(DEMO)
 
 test: root
 	$(CARGO) test --workspace
