@@ -11,11 +11,13 @@
 
 use super::journal::Step;
 use super::links::Link;
-use super::{Done, Work, counter, install::step, sweep};
+use super::{Done, Work, counter, install::step, sweep, tcx};
 use crate::{Error, Result, bpffs};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
-use aya::programs::tc::{NlOptions, TcAttachOptions, TcHandle, qdisc_add_clsact, qdisc_detach_program};
+use aya::programs::tc::{
+    NlOptions, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact, qdisc_detach_program,
+};
 use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType};
 use aya::util::KernelVersion;
 use std::collections::BTreeMap;
@@ -106,18 +108,20 @@ pub fn close(cookie: u64, vip: IpAddr) -> Result<()> {
     }
     match vips(&pins)?.remove(&key(v4)) {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(e) if io_kind(&e) == Some(io::ErrorKind::NotFound) => Ok(()),
+        Err(e) if io_os_error(&e) == Some(libc::ENOENT) => Ok(()),
         Err(e) => Err(failed(format!("closing the tunnel for {vip}"), e)),
     }
 }
 
 pub fn detach_tcx(cookie: u64, index: u32) -> Result<()> {
-    remove(&link_pin(&pins(cookie)?, index))
+    let pin = link_pin(&pins(cookie)?, index);
+    tcx::detach(&pin);
+    remove(&pin)
 }
 
 pub fn detach_filter(device: &str) -> Result<()> {
     match qdisc_detach_program(device, TcAttachType::Ingress, PROGRAM) {
-        Err(e) if io_kind(&e) == Some(io::ErrorKind::NotFound) => Ok(()),
+        Err(TcError::IoError(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done.map_err(|e| failed(format!("detaching our program from {device}"), e)),
     }
 }
@@ -276,10 +280,6 @@ fn failed(doing: impl Into<String>, error: impl std::error::Error + 'static) -> 
 
 fn io_os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     causes(error).find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error())
-}
-
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
-    causes(error).find_map(|e| e.downcast_ref::<io::Error>().map(io::Error::kind))
 }
 
 fn causes<'a>(

@@ -25,6 +25,7 @@ mod links;
 mod status;
 mod sweep;
 mod sysctl;
+mod tcx;
 mod undo;
 
 #[path = "../../../rlvs-ebpf/src/realserver/counter.rs"]

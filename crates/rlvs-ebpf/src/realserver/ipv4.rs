@@ -56,29 +56,11 @@ impl Header {
     pub fn destination(&self) -> u32 {
         u32::from_ne_bytes([self.0[16], self.0[17], self.0[18], self.0[19]])
     }
-
-    /// The sum over these 20 bytes, to be folded; options are added by the caller.
-    pub fn sum(&self) -> u32 {
-        let b = &self.0;
-        word(b[0], b[1])
-            + word(b[2], b[3])
-            + word(b[4], b[5])
-            + word(b[6], b[7])
-            + word(b[8], b[9])
-            + word(b[10], b[11])
-            + word(b[12], b[13])
-            + word(b[14], b[15])
-            + word(b[16], b[17])
-            + word(b[18], b[19])
-    }
 }
 
-pub fn word(high: u8, low: u8) -> u32 {
-    u32::from(u16::from_be_bytes([high, low]))
-}
-
-/// Whether a sum over a whole header, its checksum included, is that of an intact one (RFC 1071).
-pub fn intact(sum: u32) -> bool {
+/// Whether this sum (of 16-bit words, not yet folded) over a whole header, its checksum included, is that of an intact
+/// one (RFC 1071); in any byte order.
+pub fn is_sum_of_intact(sum: u32) -> bool {
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     sum == 0xffff

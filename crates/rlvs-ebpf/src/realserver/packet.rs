@@ -12,6 +12,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::programs::TcContext;
 use core::mem::MaybeUninit;
+use core::ptr::null_mut;
 
 const AF_INET: u8 = 2;
 const ETH_P_IP: u16 = 0x0800;
@@ -63,20 +64,28 @@ impl Packet {
         Header::new(self.read(offset)?)
     }
 
-    /// Whether the sum over the outer header, with its options, is right.
+    /// Whether the sum over the outer header, with its options, is right (RFC 1071). Once the inner header could be read.
     #[inline(always)]
     pub fn is_intact(&self, outer: &Header) -> bool {
-        let mut sum = outer.sum();
-        let mut at = ipv4::LEN as u32;
-        while at < 60 {
-            if at >= outer.header_len() {
-                break;
-            }
-            let Some([a, b, c, d]) = self.read(at) else { return false };
-            sum += ipv4::word(a, b) + ipv4::word(c, d);
-            at += 4;
-        }
-        ipv4::intact(sum)
+        // Zeroes add nothing, so the sum is always over 64 bytes.
+        let mut bytes = [0u8; 64];
+        let last = outer.header_len() - 1;
+        // The verifier must see that 1 <= len <= 64: volatile, so that the compiler does not leave out what it knows.
+        // SAFETY: a local variable.
+        let len = (unsafe { (&raw const last).read_volatile() } & 63) + 1;
+        // SAFETY: the kernel writes `len` bytes to `bytes`, or refuses.
+        let read = unsafe {
+            helpers::bpf_skb_load_bytes_relative(
+                self.skb.cast(),
+                0,
+                bytes.as_mut_ptr().cast(),
+                len,
+                BPF_HDR_START_NET,
+            )
+        };
+        // SAFETY: the kernel reads 64 bytes from `bytes`, and none from the other.
+        let sum = unsafe { helpers::bpf_csum_diff(null_mut(), 0, bytes.as_mut_ptr().cast(), 64, 0) };
+        read == 0 && ipv4::is_sum_of_intact(sum as u32)
     }
 
     /// Whether the kernel would take this packet in rather than forward it: addressed to our MAC, and the way to
@@ -110,8 +119,7 @@ impl Packet {
         // The segments of a GSO packet carry as much as before, whatever header they travelled under.
         let flags = flags | u64::from(BPF_F_ADJ_ROOM_FIXED_GSO);
         // SAFETY: the context is the program's own; no pointer into the packet is held.
-        let rc =
-            unsafe { helpers::bpf_skb_adjust_room(self.skb, -(len as i32), BPF_ADJ_ROOM_MAC as u32, flags) };
+        let rc = unsafe { helpers::bpf_skb_adjust_room(self.skb, -(len as i32), BPF_ADJ_ROOM_MAC, flags) };
         if rc != 0 {
             return None;
         }
@@ -150,7 +158,7 @@ impl Packet {
                 offset,
                 bytes.as_mut_ptr().cast(),
                 N as u32,
-                BPF_HDR_START_NET as u32,
+                BPF_HDR_START_NET,
             )
         };
         rc == 0

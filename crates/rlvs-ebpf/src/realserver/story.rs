@@ -57,7 +57,7 @@ fn decapsulate(packet: &Packet) -> Fate {
     }
     let Some(inner) = packet.ipv4_at(inner_at) else { return Fate::Pass };
     // SAFETY: a copy is made at once; a value is four bytes that nobody reads.
-    if unsafe { VIPS.get(&inner.destination()) }.is_none() {
+    if unsafe { VIPS.get(inner.destination()) }.is_none() {
         return Fate::Pass;
     }
 

@@ -1,0 +1,283 @@
+//! Requests out of their tunnel, over a real cable: a frame from the peer, and what the server's stack gets of it.
+//!
+//! Two raw sockets listen on the server: one hears UDP packets (the inner ones, once they are out), one hears IP in IP (what
+//! our program left alone). Both get whole packets, so "untouched" can be said of every bit.
+
+use super::net::{Net, PEER_MAC, SERVER_MAC, Wire, set_sysctl};
+use super::{OTHER_VIP, VIP, tun};
+use rlvs_control::realserver;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+const DIRECTOR: &str = "10.77.0.2";
+const RIP: &str = "10.77.0.1";
+/// In the network of the *other* cable: a strict rp_filter would not have it.
+const CLIENT: &str = "198.51.100.7";
+const PORT: u16 = 7777;
+const PATIENCE: Duration = Duration::from_millis(200);
+
+const UDP: u8 = 17;
+const IPIP: u8 = 4;
+
+/// A raw socket of the server's: all packets of a protocol that are delivered to it, with their headers.
+struct Delivered(OwnedFd);
+
+impl Delivered {
+    fn open(protocol: u8) -> Delivered {
+        // SAFETY: plain numbers; a new descriptor comes back, which nobody else knows.
+        let socket = unsafe {
+            let fd = libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(protocol));
+            assert!(fd >= 0, "raw socket: {}", io::Error::last_os_error());
+            OwnedFd::from_raw_fd(fd)
+        };
+        Delivered(socket)
+    }
+
+    fn next(&self, patience: Duration) -> Option<Vec<u8>> {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, which lives over the call.
+        if unsafe { libc::poll(&raw mut poll, 1, patience.as_millis() as i32) } != 1 {
+            return None;
+        }
+        let mut packet = vec![0u8; 4096];
+        // SAFETY: the kernel writes at most the buffer's length.
+        let len = unsafe { libc::recv(self.0.as_raw_fd(), packet.as_mut_ptr().cast(), packet.len(), 0) };
+        packet.truncate(usize::try_from(len).unwrap());
+        Some(packet)
+    }
+}
+
+fn ipv4(from: &str, to: &str, protocol: u8, tos: u8, payload: &[u8]) -> Vec<u8> {
+    let total = (20 + payload.len()) as u16;
+    let mut packet = vec![0x45, tos, 0, 0, 0x12, 0x34, 0x40, 0, 64, protocol, 0, 0];
+    packet[2..4].copy_from_slice(&total.to_be_bytes());
+    packet.extend(from.parse::<Ipv4Addr>().unwrap().octets());
+    packet.extend(to.parse::<Ipv4Addr>().unwrap().octets());
+    packet.extend(payload);
+    seal(&mut packet);
+    packet
+}
+
+/// Makes the header's checksum right.
+fn seal(packet: &mut [u8]) {
+    let header = usize::from(packet[0] & 0x0f) * 4;
+    packet[10..12].fill(0);
+    let words = packet[..header].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
+
+fn request(to: &str, tos: u8) -> Vec<u8> {
+    let words = b"a request of a client";
+    let mut udp = [4444u16.to_be_bytes(), PORT.to_be_bytes()].concat();
+    udp.extend(((8 + words.len()) as u16).to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(words);
+    ipv4(CLIENT, to, UDP, tos, &udp)
+}
+
+fn tunnelled(inner: &[u8], tos: u8) -> Vec<u8> {
+    ipv4(DIRECTOR, RIP, IPIP, tos, inner)
+}
+
+fn frame(packet: &[u8]) -> Vec<u8> {
+    let mut frame = [SERVER_MAC, PEER_MAC].concat();
+    frame.extend([0x08, 0x00]);
+    frame.extend(packet);
+    frame
+}
+
+/// The outer packet with some bytes changed, and a checksum that is right for them.
+fn outer(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut packet = tunnelled(&request(VIP, 0), 0);
+    change(&mut packet);
+    seal(&mut packet);
+    packet
+}
+
+/// The outer packet with some bytes of the inner one changed.
+fn inner(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut packet = request(VIP, 0);
+    change(&mut packet);
+    seal(&mut packet);
+    tunnelled(&packet, 0)
+}
+
+fn counters() -> BTreeMap<&'static str, u64> {
+    realserver::status().unwrap().decapsulation.unwrap().counters
+}
+
+/// What the server's stack got of a packet.
+#[derive(Debug, PartialEq)]
+enum Got {
+    /// This, out of its tunnel.
+    Inner(Vec<u8>),
+    /// The tunnel packet, as it was sent.
+    Outer,
+    Nothing,
+}
+
+struct Row {
+    what: &'static str,
+    packet: Vec<u8>,
+    got: Got,
+    /// The one fate that counts it.
+    counted: Option<&'static str>,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |what, packet, got, counted| Row { what, packet, got, counted };
+    let plain = request(VIP, 0);
+    let out = |tos| Got::Inner(request(VIP, tos));
+    let taken = Some("decapsulated");
+    let mut with_options = tunnelled(&plain, 0);
+    with_options.splice(20..20, [1, 1, 1, 0]);
+    with_options[0] = 0x46;
+    let total = with_options.len() as u16;
+    with_options[2..4].copy_from_slice(&total.to_be_bytes());
+    seal(&mut with_options);
+    let bad_sum = {
+        let mut packet = tunnelled(&plain, 0);
+        packet[10] ^= 0x55;
+        packet
+    };
+    vec![
+        row("a request", tunnelled(&plain, 0), out(0), taken),
+        row("options in the outer header", with_options, out(0), taken),
+        row("padding behind the packet", [tunnelled(&plain, 0), vec![0xee; 9]].concat(), out(0), taken),
+        row("ECT outside, ECT inside", tunnelled(&request(VIP, 2), 2), out(2), taken),
+        row("ECT outside, not-ECT inside", tunnelled(&plain, 1), out(0), taken),
+        row("CE outside, ECT(0) inside", tunnelled(&request(VIP, 2), 3), out(3), taken),
+        row("CE outside, ECT(1) and a DSCP inside", tunnelled(&request(VIP, 0xb9), 3), out(0xbb), taken),
+        row("CE outside, CE inside", tunnelled(&request(VIP, 3), 3), out(3), taken),
+        row("CE outside, not-ECT inside", tunnelled(&plain, 3), Got::Nothing, Some("dropped_congestion")),
+        row("no VIP inside", tunnelled(&request("10.77.0.1", 0), 0), Got::Outer, None),
+        row("no VIP inside, CE outside", tunnelled(&request("10.77.0.1", 0), 3), Got::Outer, None),
+        row("the outer header fails its checksum", bad_sum, Got::Nothing, Some("left_malformed")),
+        row("longer than it is", outer(|p| p[3] += 40), Got::Nothing, Some("left_malformed")),
+        row(
+            "outer length ends in the inner header",
+            outer(|p| p[3] = 39),
+            Got::Outer,
+            Some("left_malformed"),
+        ),
+        row("first fragment", outer(|p| p[6] = 0x20), Got::Nothing, Some("left_fragment")),
+        row("later fragment", outer(|p| p[7] = 3), Got::Nothing, None),
+        row("inner longer than outer", inner(|p| p[3] += 1), Got::Nothing, Some("dropped_malformed")),
+        row("inner shorter than its header", inner(|p| p[3] = 19), Got::Nothing, Some("dropped_malformed")),
+        row(
+            "inner header of 24 bytes in 20",
+            inner(|p| (p[0], p[3]) = (0x46, 22)),
+            Got::Nothing,
+            Some("dropped_malformed"),
+        ),
+        row("inner header length 16", inner(|p| p[0] = 0x44), Got::Outer, None),
+        row("inner version 6", inner(|p| p[0] = 0x65), Got::Outer, None),
+        row("inner cut off", tunnelled(&plain[..19], 0), Got::Outer, None),
+        row("nothing inside", tunnelled(&[], 0), Got::Outer, None),
+    ]
+}
+
+#[test]
+fn what_becomes_of_each_packet() {
+    let net = Net::new();
+    let (udp, ipip) = net.server.run(|| {
+        realserver::up(&tun(&[VIP], &[])).unwrap();
+        (Delivered::open(UDP), Delivered::open(IPIP))
+    });
+    let wire = net.peer.run(|| Wire::open("b0"));
+    for Row { what, packet, got, counted } in rows() {
+        let before = net.server.run(counters);
+        wire.send(&frame(&packet));
+        let found = match (&got, udp.next(PATIENCE)) {
+            (_, Some(inner)) => Got::Inner(inner),
+            (Got::Inner(_), None) => Got::Nothing,
+            (_, None) => match ipip.next(PATIENCE) {
+                // As it was sent, to the end of its length.
+                Some(outer) if packet.starts_with(&outer) => Got::Outer,
+                Some(other) => panic!("{what}: changed to {other:02x?}"),
+                None => Got::Nothing,
+            },
+        };
+        let after = net.server.run(counters);
+        // No raw socket hears a packet whose header is not good; whether it hears one cut short is the kernel's affair.
+        assert_eq!(found, got, "{what}");
+        let moved: Vec<_> =
+            after.iter().filter(|(name, n)| before[*name] != **n).map(|(name, _)| *name).collect();
+        let expected: Vec<_> = match counted {
+            Some("decapsulated") => vec!["decapsulated", "decapsulated_bytes"],
+            other => other.into_iter().collect(),
+        };
+        assert_eq!(moved, expected, "{what}");
+        if let Got::Inner(inner) = got {
+            assert_eq!(
+                after["decapsulated_bytes"] - before["decapsulated_bytes"],
+                inner.len() as u64,
+                "{what}"
+            );
+        }
+        while udp.next(Duration::ZERO).is_some() || ipip.next(Duration::ZERO).is_some() {}
+    }
+}
+
+#[test]
+fn a_socket_on_the_vip_is_served_in_spite_of_a_strict_filter() {
+    let net = Net::new();
+    let socket = net.server.run(|| {
+        set_sysctl("all/rp_filter", "1");
+        realserver::up(&tun(&[VIP, OTHER_VIP], &[])).unwrap();
+        let socket = UdpSocket::bind(("0.0.0.0", PORT)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket
+    });
+    let wire = net.peer.run(|| Wire::open("b0"));
+    for vip in [VIP, OTHER_VIP] {
+        wire.send(&frame(&tunnelled(&request(vip, 0), 0)));
+        let mut words = [0u8; 64];
+        let (len, from) = socket.recv_from(&mut words).unwrap_or_else(|e| panic!("{vip}: {e}"));
+        assert_eq!(&words[..len], b"a request of a client");
+        assert_eq!(from.ip(), CLIENT.parse::<Ipv4Addr>().unwrap());
+    }
+}
+
+#[test]
+fn a_tunnel_packet_for_another_host_is_not_opened() {
+    let net = Net::new();
+    let (udp, passing) = net.server.run(|| {
+        realserver::up(&tun(&[VIP], &[])).unwrap();
+        // A router: the packet is addressed to its MAC, but to somebody behind it.
+        set_sysctl("a0/forwarding", "1");
+        (Delivered::open(UDP), net.peer.run(|| Wire::open("b1")))
+    });
+    let wire = net.peer.run(|| Wire::open("b0"));
+    let sent = ipv4(DIRECTOR, "198.51.100.2", IPIP, 0, &request(VIP, 0));
+    wire.send(&frame(&sent));
+    let forwarded =
+        passing.find(Duration::from_secs(2), |f| (f.get(14 + 20..) == Some(&sent[20..])).then_some(()));
+    assert!(forwarded.is_some(), "not forwarded");
+    // And one to a MAC that is not ours (a hub, a mirror port).
+    let mut other_mac = frame(&tunnelled(&request(VIP, 0), 0));
+    other_mac[5] = 9;
+    wire.send(&other_mac);
+    assert_eq!(udp.next(PATIENCE), None);
+    assert_eq!(net.server.run(counters)["left_other_host"], 2);
+}
+
+#[test]
+fn after_down_nobody_opens_tunnels() {
+    let net = Net::new();
+    let (udp, ipip) = net.server.run(|| {
+        realserver::up(&tun(&[VIP], &[])).unwrap();
+        realserver::down().unwrap();
+        (Delivered::open(UDP), Delivered::open(IPIP))
+    });
+    let sent = tunnelled(&request(VIP, 0), 0);
+    net.peer.run(|| Wire::open("b0")).send(&frame(&sent));
+    assert_eq!(ipip.next(Duration::from_secs(2)), Some(sent));
+    assert_eq!(udp.next(PATIENCE), None);
+}

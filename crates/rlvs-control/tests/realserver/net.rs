@@ -1,0 +1,236 @@
+//! A small network for one test: two namespaces of its own, joined by two cables.
+//!
+//! ```text
+//! server  10.77.0.1/24    a0 ─── b0  10.77.0.2/24     peer
+//!         198.51.100.1/24 a1 ─── b1  198.51.100.2/24
+//! ```
+//!
+//! Nobody else sees it, so tests run side by side; it is gone when its descriptors are closed, however the test ends.
+
+use rlvs_control::realserver;
+use rtnetlink::{LinkUnspec, LinkVeth, packet_route::link::LinkMessage};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+pub struct Namespace(File);
+
+pub struct Net {
+    pub server: Namespace,
+    pub peer: Namespace,
+}
+
+impl Namespace {
+    fn new() -> Namespace {
+        let made = std::thread::spawn(|| {
+            // SAFETY: changes this thread alone, which ends right after.
+            let rc = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(rc, 0, "unshare: {}", io::Error::last_os_error());
+            File::open("/proc/thread-self/ns/net").unwrap()
+        });
+        Namespace(made.join().unwrap())
+    }
+
+    /// Runs `what` with this namespace as its network.
+    pub fn run<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                // SAFETY: changes this thread alone, which ends with `what`.
+                let rc = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
+                assert_eq!(rc, 0, "setns: {}", io::Error::last_os_error());
+                what()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Net {
+    pub fn new() -> Net {
+        // SAFETY: takes nothing and cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        assert_eq!(
+            uid, 0,
+            "these tests make network namespaces and load programs: run them as root (sudo -E cargo test)"
+        );
+        let net = Net { server: Namespace::new(), peer: Namespace::new() };
+        net.server.run(|| {
+            for (near, far) in [("a0", "b0"), ("a1", "b1")] {
+                let pair = LinkVeth::new(near, far);
+                netlink(|h| h.link().add(pair.build()).execute());
+                let far = LinkUnspec::new_with_name(far).setns_by_fd(net.peer.0.as_raw_fd());
+                set(far.build());
+            }
+            set(LinkUnspec::new_with_name("a0").address(SERVER_MAC.to_vec()).build());
+            configure(&[("a0", "10.77.0.1"), ("a1", "198.51.100.1")]);
+        });
+        net.peer.run(|| {
+            set(LinkUnspec::new_with_name("b0").address(PEER_MAC.to_vec()).build());
+            configure(&[("b0", "10.77.0.2"), ("b1", "198.51.100.2")]);
+        });
+        net
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // For pins and journal of a test that failed.
+        let _ = self.server.run(realserver::down);
+    }
+}
+
+fn configure(interfaces: &[(&str, &str)]) {
+    for (name, address) in interfaces {
+        set(LinkUnspec::new_with_name(name).up().build());
+        add_address(name, address, 24);
+    }
+}
+
+pub fn add_address(device: &str, address: &str, prefix: u8) {
+    let (index, address) = (index(device), address.parse().unwrap());
+    netlink(|h| h.address().add(index, address, prefix).execute());
+}
+
+pub fn set_up(device: &str, up: bool) {
+    let link = LinkUnspec::new_with_name(device);
+    set(if up { link.up().build() } else { link.down().build() });
+}
+
+fn set(message: LinkMessage) {
+    netlink(|h| h.link().set(message).execute());
+}
+
+fn netlink<F: Future<Output = Result<(), rtnetlink::Error>>>(request: impl FnOnce(rtnetlink::Handle) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(connection);
+        request(handle).await.unwrap();
+    });
+}
+
+pub fn index(device: &str) -> u32 {
+    let name = std::ffi::CString::new(device).unwrap();
+    // SAFETY: a string that ends in a zero byte and lives over the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    assert_ne!(index, 0, "no interface {device}");
+    index
+}
+
+pub fn sysctl(key: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{key}")).unwrap().trim().to_string()
+}
+
+pub fn set_sysctl(key: &str, value: &str) {
+    fs::write(format!("/proc/sys/net/ipv4/conf/{key}"), value).unwrap();
+}
+
+/// All that `up` and `down` could change: every setting, address and route of the namespace.
+pub fn snapshot() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for family in ["ipv4", "ipv6"] {
+        let conf = format!("/proc/sys/net/{family}/conf");
+        for device in fs::read_dir(conf).into_iter().flatten().flatten() {
+            for setting in fs::read_dir(device.path()).unwrap().flatten() {
+                // Some cannot be read before they were written.
+                if let Ok(value) = fs::read_to_string(setting.path()) {
+                    all.insert(setting.path().display().to_string(), value);
+                }
+            }
+        }
+    }
+    // Every local address is a route in here.
+    let read = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap();
+    all.insert("fib_trie".into(), read("fib_trie"));
+    let mut v6: Vec<String> = read("if_inet6")
+        .lines()
+        // The kernel gives link-local ones by itself, when it likes; flags say "tentative" for a while.
+        .filter(|line| !line.starts_with("fe80"))
+        .map(|line| line.split_whitespace().enumerate().filter(|(n, _)| *n != 4).map(|(_, w)| w).collect())
+        .collect();
+    v6.sort();
+    all.insert("if_inet6".into(), v6.join("\n"));
+    all
+}
+
+/// A raw socket on an interface: whole frames out and in.
+pub struct Wire {
+    socket: OwnedFd,
+    index: u32,
+}
+
+impl Wire {
+    pub fn open(device: &str) -> Wire {
+        let all = (libc::ETH_P_ALL as u16).to_be();
+        // SAFETY: plain numbers; a new descriptor comes back, which nobody else knows.
+        let socket = unsafe {
+            let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(all));
+            assert!(fd >= 0, "AF_PACKET: {}", io::Error::last_os_error());
+            OwnedFd::from_raw_fd(fd)
+        };
+        let wire = Wire { socket, index: index(device) };
+        let (address, len) = wire.address();
+        // SAFETY: a whole sockaddr_ll that lives over the call.
+        let rc = unsafe { libc::bind(wire.socket.as_raw_fd(), (&raw const address).cast(), len) };
+        assert_eq!(rc, 0, "bind: {}", io::Error::last_os_error());
+        wire
+    }
+
+    pub fn send(&self, frame: &[u8]) {
+        let (address, len) = self.address();
+        // SAFETY: a frame and a whole sockaddr_ll, both of which live over the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const address).cast(),
+                len,
+            )
+        };
+        assert_eq!(sent, frame.len() as isize, "sendto: {}", io::Error::last_os_error());
+    }
+
+    /// The first frame that `wanted` knows, if one comes within `patience`.
+    pub fn find<T>(&self, patience: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + patience;
+        let mut frame = [0u8; 4096];
+        loop {
+            let left = end.checked_duration_since(Instant::now())?;
+            let mut poll = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one pollfd, which lives over the call.
+            if unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as i32 + 1) } != 1 {
+                continue;
+            }
+            // SAFETY: the kernel writes at most the buffer's length.
+            let len = unsafe {
+                libc::recv(
+                    self.socket.as_raw_fd(),
+                    frame.as_mut_ptr().cast(),
+                    frame.len(),
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            if len > 0
+                && let Some(found) = wanted(&frame[..len as usize])
+            {
+                return Some(found);
+            }
+        }
+    }
+
+    fn address(&self) -> (libc::sockaddr_ll, libc::socklen_t) {
+        // SAFETY: plain numbers, for which all zeroes is a value.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_ifindex = self.index as i32;
+        (address, size_of::<libc::sockaddr_ll>() as libc::socklen_t)
+    }
+}
