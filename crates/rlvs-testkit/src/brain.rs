@@ -1,0 +1,152 @@
+//! The brain's questions, answered from a [`World`].
+
+use crate::memory::Row;
+use crate::world::World;
+use rlvs_core::conn::{Sets, Step};
+use rlvs_core::fwd::Kind;
+use rlvs_core::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state};
+use rlvs_core::mem::Mem;
+use rlvs_core::path::{Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, hop_flag, sweep_set};
+use rlvs_core::wire::{Be32, Packet, ip_proto};
+use std::marker::PhantomData;
+
+/// Where the story is told, as a type.
+pub trait Where {
+    const LAYER: Layer;
+}
+/// As the XDP program tells it.
+pub struct Driver;
+impl Where for Driver {
+    const LAYER: Layer = Layer::Driver;
+}
+/// As the TC program tells it.
+pub struct Stack;
+impl Where for Stack {
+    const LAYER: Layer = Layer::Stack;
+}
+
+/// The tables of a world as one processor sees them.
+pub struct Brain<'w, L> {
+    pub world: &'w World,
+    pub cpu: usize,
+    layer: PhantomData<L>,
+}
+
+impl<'w, L: Where> Brain<'w, L> {
+    pub fn new(world: &'w World, cpu: usize) -> Brain<'w, L> {
+        Brain { world, cpu, layer: PhantomData }
+    }
+}
+
+impl<'w, L: Where> Sets<Be32> for Brain<'w, L> {
+    type Set = Row<'w>;
+    fn set(&self, index: u32) -> Option<Row<'w>> {
+        self.world.conns.row(index as usize)
+    }
+    fn set_mask(&self) -> u32 {
+        self.world.conns.len() as u32 - 1
+    }
+    fn seed(&self) -> u64 {
+        self.world.seed
+    }
+    fn repeat<S: Step>(&self, limit: u32, steps: &mut S) {
+        for _ in 0..limit {
+            if steps.step() {
+                break;
+            }
+        }
+    }
+}
+
+impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
+    type Mem = Row<'w>;
+    const LAYER: Layer = L::LAYER;
+
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.world.settings)
+    }
+    fn filter(&self) -> Option<&Filter> {
+        Some(&self.world.filter)
+    }
+    fn service_id(&self, key: &ServiceKey) -> Option<u32> {
+        self.world.services.get(key).copied()
+    }
+    fn service(&self, id: u32) -> Option<&ServiceConfig> {
+        self.world.service.get(id as usize)
+    }
+    fn dest(&self, id: u32) -> Option<&DestConfig> {
+        self.world.dest.get(id as usize)
+    }
+    fn dest_state(&self, id: u32) -> Option<Row<'w>> {
+        self.world.dest_state.row(id as usize)
+    }
+    fn sched_state(&self, service: u32) -> Option<Row<'w>> {
+        self.world.sched_state.row(service as usize)
+    }
+    fn stats(&self, dest: u32) -> Option<Row<'w>> {
+        self.world.stats.row(dest as usize * self.world.cpus + self.cpu)
+    }
+    fn global(&self) -> Option<Row<'w>> {
+        self.world.global.row(0)
+    }
+    fn hz(&self) -> u32 {
+        World::HZ
+    }
+    fn random(&self) -> u32 {
+        self.world.random()
+    }
+    fn route(&self, to: Be32, hop: &mut Hop<Be32>) {
+        self.world.network.route(to, hop)
+    }
+    fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<Be32>) {
+        if dest.hint_ifindex != 0 {
+            hop.flags = hop_flag::ROUTED;
+            hop.ifindex = dest.hint_ifindex;
+            hop.via = dest.hint_via[0];
+            hop.mtu = 1500;
+        }
+    }
+    fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
+        let mut id = first;
+        while let (Some(dest), Some(state)) = (self.dest(id), self.dest_state(id)) {
+            let candidate = Candidate {
+                id,
+                weight: dest.weight,
+                active: state.load(dest_state::ACTIVE),
+                inactive: state.load(dest_state::INACTIVE),
+                overloaded: state.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
+            };
+            if dest.flags & dest_flag::AVAILABLE != 0 && look.visit(&candidate) {
+                return;
+            }
+            id = dest.next;
+        }
+    }
+    /// What the XDP program can finish: see the hands' answer to the same question.
+    fn can_finish(&self, packet: &Packet<Be32>, decision: Decision, plan: &Plan<Be32>) -> bool {
+        if L::LAYER == Layer::Stack {
+            return true;
+        }
+        match decision.verdict() {
+            Verdict::Forward => {
+                const READY: u32 = hop_flag::RESOLVED | hop_flag::XDP_TARGET;
+                let sum_missing = packet.proto == ip_proto::UDP && packet.l4_check.0 == 0;
+                plan.hop.flags & (READY | hop_flag::PROBE) == READY
+                    && !(sum_missing && plan.edit.kind == Kind::Nat)
+                    && !packet.checksum_looks_partial()
+            }
+            Verdict::Answer(..) => false,
+            _ => true,
+        }
+    }
+}
+
+impl World {
+    /// One whole round of the sweeping timer.
+    pub fn sweep(&self) {
+        let brain = Brain::<Stack>::new(self, 0);
+        for index in 0..self.conns.len() {
+            sweep_set::<Be32, _>(&brain, index as u32, self.now());
+        }
+    }
+}

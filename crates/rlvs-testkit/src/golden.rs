@@ -1,0 +1,166 @@
+//! Recordings of the kernel as rows: a sentence, the rules, and steps of one frame in and what came out.
+//!
+//! `tests/golden/c2-*.json` were recorded from Linux 6.1's IPVS, one packet at a time, in the network of
+//! [`lab`](crate::lab). What a step is judged by:
+//!
+//! * a frame that IPVS sent: our frame, byte for byte;
+//! * an ICMP error from the VIP: ours, byte for byte;
+//! * an answer of the local TCP stack, a frame that was only routed, or an error of the stack to a real server: for us
+//!   the packet passes, and the stack does the same;
+//! * nothing: the packet passes too where IPVS had handed it to the stack, which dropped it.
+//!
+//! Not compared: IP ids that the director invents (and the header sum over them).
+
+use crate::hands::Outcome;
+use crate::lab;
+use crate::order::Order;
+use serde::Deserialize;
+
+/// A row: what it shows, the rules, the packets in their order.
+#[derive(Clone, Debug)]
+pub struct Story {
+    pub sentence: String,
+    pub orders: Vec<Order>,
+    /// MTU of the servers' side.
+    pub server_mtu: u32,
+    pub steps: Vec<Step>,
+    /// Steps of the recording that are left out, and why.
+    pub left_out: Vec<(String, &'static str)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub label: String,
+    /// 0 for the client side, else a server.
+    pub from_server: u8,
+    pub frame: Vec<u8>,
+    pub expected: Expected,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    Pass,
+    /// A frame to a server or to the client side.
+    Frame(Vec<u8>),
+    /// Dropped by us.
+    Nothing,
+    /// As the host brain says: a step that only compares layers.
+    AsTheBrain,
+}
+
+impl Step {
+    pub fn ifindex(&self) -> u32 {
+        if self.from_server == 0 { lab::C0 } else { lab::S0 }
+    }
+
+    /// What differs from what was expected, if anything does.
+    pub fn difference(&self, outcome: &Outcome) -> Option<String> {
+        let fine = match (&self.expected, outcome) {
+            (Expected::AsTheBrain, _) => true,
+            (Expected::Pass, Outcome::Pass) => true,
+            (Expected::Nothing, Outcome::Drop(_)) => true,
+            (Expected::Frame(wanted), Outcome::Sent(got) | Outcome::Answered(_, got)) => {
+                masked(wanted, &self.frame) == masked(&got.frame, &self.frame)
+            }
+            _ => false,
+        };
+        (!fine).then(|| format!("{}\n  wanted {}\n  got    {outcome:?}", self.label, show(&self.expected)))
+    }
+}
+
+fn show(expected: &Expected) -> String {
+    match expected {
+        Expected::Frame(frame) => frame.iter().map(|b| format!("{b:02x}")).collect(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A frame without what the director invents: an IP id that is not the one that came in, and the sum over it.
+pub fn masked(frame: &[u8], came_in: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if frame.len() >= 34 && frame[18..20] != came_in[18..20] {
+        frame[18..20].fill(0);
+        frame[24..26].fill(0);
+    }
+    frame
+}
+
+#[derive(Deserialize)]
+struct Recording {
+    name: String,
+    proves: String,
+    service: Vec<String>,
+    mtu: std::collections::HashMap<String, u32>,
+    steps: Vec<RecordedStep>,
+}
+
+#[derive(Deserialize)]
+struct RecordedStep {
+    step: String,
+    from: String,
+    #[serde(rename = "in")]
+    came: String,
+    in_hex: String,
+    out: Vec<String>,
+    out_hex: Vec<String>,
+}
+
+/// Reads one of `tests/golden/c2-*.json`.
+pub fn packets(json: &str) -> Story {
+    let recording: Recording = serde_json::from_str(json).expect("a recording of packets");
+    let mut left_out = Vec::new();
+    let mut steps = Vec::new();
+    for step in &recording.steps {
+        match not_yet(step) {
+            Some(why) => left_out.push((step.step.clone(), why)),
+            None => steps.push(read(step)),
+        }
+    }
+    Story {
+        sentence: format!("{}: {}", recording.name, recording.proves),
+        orders: recording.service.iter().map(|line| Order::parse(line)).collect(),
+        server_mtu: recording.mtu["server side"],
+        steps,
+        left_out,
+    }
+}
+
+/// Why a step is left out, if it is.
+fn not_yet(step: &RecordedStep) -> Option<&'static str> {
+    let carries = step.came.split(" | ").nth(1).unwrap_or_default();
+    if carries.starts_with("ICMP") {
+        Some("issue 5: ICMP errors about connections")
+    } else if step.came.contains(" MF") || step.came.contains(" off=") {
+        Some("issue 5: fragments")
+    } else if step.out.len() > 1 {
+        Some("issue 5: what is too big without DF is cut up")
+    } else {
+        None
+    }
+}
+
+fn read(step: &RecordedStep) -> Step {
+    let packet = bytes(&step.in_hex);
+    let from_server = step.from.strip_prefix("server ").map_or(0, |n| n.parse().expect("a server's number"));
+    let frame =
+        if from_server == 0 { lab::from_client(&packet) } else { lab::from_server(from_server, &packet) };
+    let expected = match (step.out.first(), step.out_hex.first()) {
+        (Some(words), Some(hex)) if was_forwarded(words, from_server) => Expected::Frame(bytes(hex)),
+        _ => Expected::Pass,
+    };
+    Step { label: step.step.clone(), from_server, frame, expected }
+}
+
+/// Did IPVS make this frame? Otherwise it is the stack's: a reset of its own, an error to a real server, or a packet
+/// of a real server that was only routed.
+fn was_forwarded(words: &str, from_server: u8) -> bool {
+    let to_client = words.starts_with("client: ");
+    match from_server {
+        0 => !to_client || words.contains("| ICMP "),
+        _ => to_client && words.starts_with("client: IP 10.0.0.100>"),
+    }
+}
+
+pub fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).collect()
+}

@@ -1,0 +1,163 @@
+//! Hands for the host: a decision, carried out on a frame in plain memory.
+
+use crate::brain::{Brain, Driver, Stack, Where};
+use crate::world::World;
+use rlvs_core::fwd::{self, Edit, Kind};
+use rlvs_core::path::{DropReason, Hop, Layer, Plan, Tables, Verdict, decide, hop_flag};
+use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
+use rlvs_core::wire::{Be16, Be32, Packet, eth, icmp, ip_proto, ipv4, parse};
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next layer gets it as it came.
+    Pass,
+    /// The same, but it is ours.
+    Up,
+    Drop(DropReason),
+    Sent(Sent),
+    /// Its sender gets an ICMP error instead.
+    Answered(DropReason, Sent),
+}
+
+/// A frame on its way out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub ifindex: u32,
+    pub frame: Vec<u8>,
+    /// It goes through the kernel's neighbour table, which writes the MACs (here they are there already, if the
+    /// neighbour is known).
+    pub through_neighbour: bool,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hex: String = self.frame.iter().map(|b| format!("{b:02x}")).collect();
+        write!(f, "if {} {}{hex}", self.ifindex, if self.through_neighbour { "(neighbour) " } else { "" })
+    }
+}
+
+/// A frame comes in and meets XDP, then TC if XDP passes it up. For TC alone see [`receive`].
+pub fn arrive(world: &World, ifindex: u32, frame: &[u8]) -> Outcome {
+    match receive::<Driver>(world, 0, ifindex, frame) {
+        Outcome::Pass | Outcome::Up => receive::<Stack>(world, 0, ifindex, frame),
+        done => done,
+    }
+}
+
+/// One program's work on a frame: `L` says which program, `cpu` on which processor.
+pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8]) -> Outcome {
+    let Ok(packet) = parse(frame) else {
+        return Outcome::Pass;
+    };
+    let brain = Brain::<L>::new(world, cpu);
+    let mut plan = Plan::empty();
+    match decide(&packet, &brain, world.now(), &mut plan).verdict() {
+        Verdict::Pass => Outcome::Pass,
+        Verdict::Up => Outcome::Up,
+        Verdict::Answer(..) if L::LAYER == Layer::Driver => Outcome::Up,
+        Verdict::Drop(reason) => {
+            world.count_drop(reason);
+            Outcome::Drop(reason)
+        }
+        Verdict::Answer(error, reason) => {
+            world.count_drop(reason);
+            brain.route(packet.src, &mut plan.hop);
+            if !plan.hop.has(hop_flag::ROUTED) {
+                return Outcome::Drop(reason);
+            }
+            let answer = error_frame(&packet, frame, error, world.random() as u16);
+            Outcome::Answered(reason, sent(answer, &plan.hop))
+        }
+        Verdict::Forward => Outcome::Sent(sent(edited(&packet, frame, &plan), &plan.hop)),
+    }
+}
+
+/// The frame with the hop's MACs.
+fn sent(mut frame: Vec<u8>, hop: &Hop<Be32>) -> Sent {
+    if hop.has(hop_flag::RESOLVED) {
+        for (place, word) in frame.chunks_exact_mut(4).zip(hop.macs) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+    let direct = hop.flags & (hop_flag::RESOLVED | hop_flag::PROBE) == hop_flag::RESOLVED;
+    Sent { ifindex: hop.ifindex, frame, through_neighbour: !direct }
+}
+
+/// The frame as planned.
+fn edited(packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
+    const IP: usize = eth::HEADER_LEN;
+    let new = fwd::rewritten(packet, &plan.edit);
+    let mut out = frame.to_vec();
+    out[IP + ipv4::TTL_AT] = new.ttl;
+    put(&mut out, IP + ipv4::CHECK_AT, &new.ip_check.bytes());
+    match plan.edit.kind {
+        Kind::Direct => {}
+        Kind::Nat => {
+            let rewrite = &plan.edit.rewrite;
+            let (src, dst) = rewrite.addresses(packet);
+            let [sport, dport] = rewrite.ports(packet);
+            let l4 = packet.l4_at as usize;
+            put(&mut out, IP + ipv4::SRC_AT, &src.bytes());
+            put(&mut out, IP + ipv4::DST_AT, &dst.bytes());
+            put(&mut out, l4, &sport.bytes());
+            put(&mut out, l4 + 2, &dport.bytes());
+            if packet.proto == ip_proto::TCP {
+                put(&mut out, l4 + 16, &new.l4_check.bytes());
+            } else if packet.l4_check.0 != 0 {
+                put(&mut out, l4 + 6, &new.l4_check.bytes());
+            } else {
+                // A datagram without checksum gets one, as IPVS does.
+                let data = &out[l4..l4 + packet.l4_len() as usize];
+                let sum = finish(rlvs_core::wire::checksum::add(
+                    sum_bytes(data),
+                    pseudo(src, dst, packet.proto, packet.l4_len()),
+                ));
+                let check = if sum.0 == 0 { Be16(0xffff) } else { sum };
+                put(&mut out, l4 + 6, &check.bytes());
+            }
+        }
+        Kind::Tunnel => {
+            let outer: Vec<u8> = plan.edit.encap.outer.words().iter().flat_map(|w| w.bytes()).collect();
+            out.splice(IP..IP, outer);
+        }
+    }
+    out
+}
+
+/// An ICMP error about the packet, back to its sender (RFC 792).
+fn error_frame(packet: &Packet<Be32>, frame: &[u8], error: icmp::Error, id: u16) -> Vec<u8> {
+    const IP: usize = eth::HEADER_LEN;
+    let len = (packet.total_len as usize).min(icmp::MAX_QUOTE).min(frame.len() - IP);
+    let mut quote = frame[IP..IP + len].to_vec();
+    // Linux decrements the time to live before it finds a packet too big; the quote shows it.
+    if let icmp::Error::FragmentationNeeded { .. } = error {
+        let new = fwd::rewritten(packet, &Edit::nothing());
+        quote[ipv4::TTL_AT] = new.ttl;
+        put(&mut quote, ipv4::CHECK_AT, &new.ip_check.bytes());
+    }
+    let (kind, code) = error.kind_and_code();
+    let mut message = vec![kind, code, 0, 0];
+    message.extend(error.rest().to_be_bytes());
+    message.extend(quote);
+    let check = finish(sum_bytes(&message));
+    put(&mut message, 2, &check.bytes());
+    let header = ipv4::Header {
+        tos: icmp::TOS,
+        total_len: (ipv4::MIN_LEN + message.len()) as u16,
+        id,
+        dont_fragment: false,
+        ttl: icmp::TTL,
+        proto: ip_proto::ICMP,
+        src: packet.dst,
+        dst: packet.src,
+    };
+    let mut out = frame[..IP].to_vec();
+    out.extend(header.words().iter().flat_map(|w| w.bytes()));
+    out.extend(message);
+    out
+}
+
+fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+    frame[at..at + bytes.len()].copy_from_slice(bytes);
+}

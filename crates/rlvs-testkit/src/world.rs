@@ -1,0 +1,210 @@
+//! Everything around a director, in plain memory.
+
+use crate::memory::{Row, Rows};
+use crate::network::Network;
+use rlvs_core::conn::{Entry, SET_WORDS};
+use rlvs_core::maps::{DestConfig, Filter, LAYOUT_VERSION, NONE, ServiceConfig, ServiceKey, Settings};
+use rlvs_core::maps::{dest_state, global, setting};
+use rlvs_core::mem::Mem;
+use rlvs_core::path::DropReason;
+use rlvs_core::proto;
+use rlvs_core::wire::Be32;
+use std::collections::HashMap;
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// How many of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub services: usize,
+    pub destinations: usize,
+    /// A power of two.
+    pub connection_sets: usize,
+    pub cpus: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { services: 16, destinations: 64, connection_sets: 64, cpus: 1 }
+    }
+}
+
+pub struct World {
+    pub network: Network,
+    pub settings: Settings,
+    pub filter: Box<Filter>,
+    pub(crate) services: HashMap<ServiceKey, u32>,
+    pub(crate) service: Vec<ServiceConfig>,
+    pub(crate) dest: Vec<DestConfig>,
+    pub(crate) sched_state: Rows<16>,
+    pub(crate) dest_state: Rows<16>,
+    pub(crate) stats: Rows<16>,
+    pub(crate) global: Rows<16>,
+    pub(crate) conns: Rows<SET_WORDS>,
+    drops: [AtomicU64; 64],
+    now: AtomicU32,
+    random: AtomicU64,
+    /// Secret of the connection table's hash.
+    pub(crate) seed: u64,
+    pub(crate) cpus: usize,
+}
+
+/// Connections of a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Loads {
+    pub active: u32,
+    pub inactive: u32,
+    pub total: u32,
+    pub overloaded: bool,
+}
+
+impl World {
+    /// Jiffies per second here.
+    pub const HZ: u32 = 250;
+
+    pub fn new(sizes: Sizes, seed: u64) -> World {
+        assert!(sizes.connection_sets.is_power_of_two());
+        let settings = Settings {
+            timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * World::HZ),
+            flags: setting::PMTU_DISC,
+            conn_reuse_mode: 1,
+            port_zero_services: 0,
+            ftp_services: 0,
+            mark_services: 0,
+            services: 0,
+            unprivileged_port: 1024,
+            layout: LAYOUT_VERSION,
+            carried: [0; 5],
+        };
+        World {
+            network: Network::default(),
+            settings,
+            filter: Box::new(Filter { virtual_addrs: [0; 2048], real_addrs: [0; 2048] }),
+            services: HashMap::new(),
+            service: vec![ServiceConfig::EMPTY; sizes.services],
+            dest: vec![DestConfig::EMPTY; sizes.destinations],
+            sched_state: Rows::new(sizes.services),
+            dest_state: Rows::new(sizes.destinations),
+            stats: Rows::new(sizes.destinations * sizes.cpus),
+            global: Rows::new(1),
+            conns: Rows::new(sizes.connection_sets),
+            drops: std::array::from_fn(|_| AtomicU64::new(0)),
+            // A jiffies counter starts shortly before it wraps, as Linux's does: so every test lives through it.
+            now: AtomicU32::new(0u32.wrapping_sub(300 * World::HZ)),
+            random: AtomicU64::new(seed),
+            seed,
+            cpus: sizes.cpus,
+        }
+    }
+
+    /// The clock, in jiffies. It stands still until it is moved.
+    pub fn now(&self) -> u32 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    pub fn advance(&self, jiffies: u32) {
+        self.now.fetch_add(jiffies, Ordering::Relaxed);
+    }
+
+    /// Moves the clock and does what the kernel timer does meanwhile.
+    pub fn wait_secs(&self, secs: u32) {
+        for _ in 0..secs {
+            self.advance(World::HZ);
+            self.sweep();
+        }
+    }
+
+    /// The next random number (SplitMix64).
+    pub(crate) fn random(&self) -> u32 {
+        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        crate::random::mix(state) as u32
+    }
+
+    pub(crate) fn count_drop(&self, reason: DropReason) {
+        self.drops[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// What `GLOBAL` says of how many entries the table has.
+    pub fn connection_count(&self) -> u32 {
+        self.global.row(0).map_or(0, |g| g.load(global::CONNS))
+    }
+
+    /// All live entries.
+    pub fn connections(&self) -> Vec<Entry<Be32, Row<'_>>> {
+        self.entries().filter(|e| e.word().is_live()).collect()
+    }
+
+    /// Every way of every set that has a tag, live or not.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<Be32, Row<'_>>> {
+        (0..self.conns.len()).flat_map(|i| self.conns.row(i).map(|set| (i, set))).flat_map(|(i, set)| {
+            let ways = 1..=Entry::<Be32, Row>::WAYS;
+            ways.filter(move |w| rlvs_core::conn::tags::tag(set, *w) != 0)
+                .map(move |way| Entry::new(set, way, i as u32))
+        })
+    }
+
+    /// The words of a set of the connection table.
+    pub fn set_words(&self, index: usize) -> Option<Row<'_>> {
+        self.conns.row(index)
+    }
+
+    pub fn sets(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub fn loads(&self, dest: u32) -> Loads {
+        let Some(s) = self.dest_state.row(dest as usize) else {
+            return Loads::default();
+        };
+        Loads {
+            active: s.load(dest_state::ACTIVE),
+            inactive: s.load(dest_state::INACTIVE),
+            total: s.load(dest_state::TOTAL),
+            overloaded: s.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
+        }
+    }
+
+    pub fn dest_config(&self, dest: u32) -> &DestConfig {
+        &self.dest[dest as usize]
+    }
+
+    /// Destination ids of a service, the newest first.
+    pub fn dests(&self, key: (u8, SocketAddrV4)) -> Vec<u32> {
+        let mut list = Vec::new();
+        let mut id = self.service_id(key).map_or(NONE, |s| self.service[s as usize].first);
+        while (id as usize) < self.dest.len() {
+            assert!(list.len() < self.dest.len(), "the list of {key:?} goes round");
+            list.push(id);
+            id = self.dest[id as usize].next;
+        }
+        list
+    }
+
+    pub fn service_id(&self, key: (u8, SocketAddrV4)) -> Option<u32> {
+        self.services.get(&crate::rules::service_key(key)).copied()
+    }
+}
+
+impl std::fmt::Display for World {
+    /// The whole state, for a test that failed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "now {} jiffies, {} connections", self.now(), self.connection_count())?;
+        for (id, d) in self.dest.iter().enumerate().filter(|(_, d)| d.flags != 0) {
+            let (addr, port, l) = (d.addr[0].bytes(), d.port.get(), self.loads(id as u32));
+            writeln!(f, "dest {id} {addr:?}:{port} weight {} flags {:#x} {l:?}", d.weight, d.flags)?;
+        }
+        for e in self.connections() {
+            let state = proto::state_name(e.proto(), e.word().state());
+            let (client, cport, left) = (e.client().bytes(), e.client_port().get(), e.expires_in(self.now()));
+            writeln!(f, "conn {:#x} {client:?}:{cport} -> dest {} {state} {left} jiffies", e.id, e.dest())?;
+        }
+        for reason in DropReason::ALL.iter().filter(|r| self.drops(**r) > 0) {
+            writeln!(f, "dropped {} {}", self.drops(*reason), reason.word())?;
+        }
+        Ok(())
+    }
+}

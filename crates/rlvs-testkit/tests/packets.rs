@@ -1,0 +1,125 @@
+//! The kernel's recorded packets through the brain on the host: what came out of Linux comes out of us.
+
+use rlvs_testkit::golden::{self, Story};
+use rlvs_testkit::{Driver, Outcome, Stack, World, arrive, lab, receive};
+
+const RECORDINGS: [&str; 6] = [
+    include_str!("golden/c2-nat.json"),
+    include_str!("golden/c2-dr.json"),
+    include_str!("golden/c2-tun-ipip.json"),
+    include_str!("golden/c2-mtu-nat.json"),
+    include_str!("golden/c2-mtu-dr.json"),
+    include_str!("golden/c2-mtu-tun.json"),
+];
+
+/// Steps that are not replayed, by recording; all others are.
+const LEFT_OUT: [(&str, &[&str]); 6] = [
+    ("c2-nat", &NAT),
+    ("c2-dr", &ONE_WAY),
+    ("c2-tun-ipip", &ONE_WAY),
+    ("c2-mtu-nat", &["no DF, IP length 1400"]),
+    ("c2-mtu-dr", &["no DF, IP length 1400"]),
+    ("c2-mtu-tun", &["no DF, IP length 1400"]),
+];
+const ONE_WAY: [&str; 9] = [
+    "ICMP frag needed from a router on the client side, about a packet VIP->client",
+    "ICMP frag needed, whole packet quoted",
+    "ICMP port unreachable about UDP VIP->client",
+    "ICMP time exceeded about no known connection",
+    "ICMP echo request to the VIP",
+    "first fragment of a UDP datagram",
+    "second fragment",
+    "fragments in reverse order: second first",
+    "fragments in reverse order: then first",
+];
+const NAT: [&str; 15] = [
+    ONE_WAY[0],
+    ONE_WAY[1],
+    ONE_WAY[2],
+    ONE_WAY[3],
+    ONE_WAY[4],
+    "ICMP port unreachable from the server, about a packet client->server",
+    "ICMP host unreachable from the server about TCP, whole packet quoted",
+    "ICMP time exceeded from a router behind the director",
+    "ICMP error from the server about no known connection",
+    ONE_WAY[5],
+    ONE_WAY[6],
+    ONE_WAY[7],
+    ONE_WAY[8],
+    "server fragment 1",
+    "server fragment 2",
+];
+
+fn stories() -> Vec<Story> {
+    RECORDINGS.iter().map(|json| golden::packets(json)).collect()
+}
+
+fn world_of(story: &Story) -> World {
+    let mut world = lab::world(1);
+    world.network.link_mut(lab::S0).unwrap().mtu = story.server_mtu;
+    story.orders.iter().for_each(|o| world.obey(o));
+    world
+}
+
+/// Replays a story; all that differs.
+fn replay(story: &Story, carry: impl Fn(&World, u32, &[u8]) -> Outcome) -> Vec<String> {
+    let world = world_of(story);
+    let differences: Vec<String> = story
+        .steps
+        .iter()
+        .filter_map(|step| step.difference(&carry(&world, step.ifindex(), &step.frame)))
+        .map(|d| format!("{}: {d}", story.sentence))
+        .collect();
+    if !differences.is_empty() {
+        eprintln!("{world}");
+    }
+    differences
+}
+
+#[test]
+fn xdp_and_tc_together_emit_what_the_kernel_did() {
+    let differences: Vec<String> = stories().iter().flat_map(|s| replay(s, arrive)).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn tc_alone_does_too() {
+    let differences: Vec<String> =
+        stories().iter().flat_map(|s| replay(s, |w, i, f| receive::<Stack>(w, 0, i, f))).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn xdp_finishes_the_common_case() {
+    for story in stories() {
+        let world = world_of(&story);
+        let sent = story
+            .steps
+            .iter()
+            .filter(|s| {
+                // The first packet of a second goes up, for the neighbour's sake; then the way is known.
+                receive::<Stack>(&world, 0, s.ifindex(), &s.frame);
+                matches!(receive::<Driver>(&world, 0, s.ifindex(), &s.frame), Outcome::Sent(_))
+            })
+            .count();
+        assert!(sent >= 4, "{}: XDP finished {sent} of {} steps", story.sentence, story.steps.len());
+    }
+}
+
+#[test]
+fn nothing_else_is_left_out() {
+    for (story, (name, labels)) in stories().iter().zip(LEFT_OUT) {
+        assert!(story.sentence.starts_with(&format!("{name}:")));
+        let left_out: Vec<&str> = story.left_out.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!(left_out, labels, "{name}");
+        assert!(story.left_out.iter().all(|(_, why)| why.starts_with("issue 5")));
+    }
+}
+
+#[test]
+fn a_changed_byte_is_seen() {
+    let mut story = golden::packets(RECORDINGS[0]);
+    let golden::Expected::Frame(frame) = &mut story.steps[0].expected else { panic!("a frame") };
+    *frame.last_mut().unwrap() ^= 1;
+    assert_eq!(replay(&story, arrive).len(), 1);
+}
