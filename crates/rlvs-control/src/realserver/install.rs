@@ -23,10 +23,23 @@ pub fn all(work: &mut Work, done: &mut Done) -> Result<()> {
     for vip in &wanted.vips {
         address(work, *vip, done)?;
     }
-    if wanted.tunnel.is_some() {
-        tunnel(work, &wanted, done)?;
+    let takers = if wanted.tunnel.is_some() {
+        tunnel(work, &wanted, done)?
+    } else {
+        filtered(&wanted, None, &work.links.all()?)
+    };
+    takers.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))
+}
+
+/// Where requests seem to come from once they are out of any tunnel: there `rp_filter` must not be strict.
+pub fn filtered(wanted: &Wanted, by: Option<&By>, all: &[Link]) -> Vec<String> {
+    match by {
+        Some(By::Kernel { device }) => vec![device.clone()],
+        _ if wanted.vips.iter().any(IpAddr::is_ipv4) => {
+            receivers(wanted, all).iter().map(|l| l.name.clone()).collect()
+        }
+        _ => Vec::new(),
     }
-    Ok(())
 }
 
 /// Where the two ARP settings belong.
@@ -84,7 +97,8 @@ fn address(work: &mut Work, vip: IpAddr, done: &mut Done) -> Result<()> {
     step(work, done, Step::Address { address: vip }, |w| w.links.add_vip(index, vip).map(|_| ()))
 }
 
-fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<()> {
+/// Sees to it that somebody takes tunnel packets; returns where the inner ones come from.
+fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<Vec<String>> {
     let by = match state_by(work) {
         Some(by) => by,
         None => choose(work, wanted.decap, done)?,
@@ -95,7 +109,7 @@ fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<()> {
     work.journal.save()?;
 
     let all = work.links.all()?;
-    let inner_comes_from: Vec<String> = match &by {
+    match &by {
         By::Kernel { device } => {
             let link = all.iter().find(|l| l.name == *device && l.ipip).ok_or_else(|| {
                 Error::Invalid(format!("{device}, which took tunnel packets, is gone: run `rlvs realserver down`, then `up` again"))
@@ -103,7 +117,6 @@ fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<()> {
             if !link.up {
                 step(work, done, Step::LinkUp { name: device.clone() }, |w| w.links.set_up(link, true))?;
             }
-            vec![device.clone()]
         }
         By::Ebpf => {
             let receivers = receivers(wanted, &all);
@@ -113,10 +126,9 @@ fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<()> {
                 ));
             }
             ebpf::install(work, done, &wanted.vips, &receivers)?;
-            receivers.iter().map(|l| l.name.clone()).collect()
         }
-    };
-    inner_comes_from.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))
+    }
+    Ok(filtered(wanted, Some(&by), &all))
 }
 
 fn state_by(work: &Work) -> Option<By> {

@@ -10,9 +10,10 @@
 //!    answers for the asked interface's own addresses only.
 //! 2. The VIP on `lo`, as /32 (/128), with scope host: no connection of this host's own takes it as its source.
 //! 3. For TUN somebody who takes the request out of its outer header: the kernel's ipip device where there is one, else
-//!    our program on TC ingress ([`ebpf`]), and `rp_filter` loose (2) where it was strict (1) on the interfaces that the
-//!    inner packets seem to come from. Strict on `all` is met by 2 on the interface, the larger value counts; 0 and 2
-//!    are left alone.
+//!    our program on TC ingress ([`ebpf`]).
+//! 4. `rp_filter` loose (2) where it was strict (1), on the interfaces that requests seem to come from (for the kernel's
+//!    tunnel that is its device alone): a request comes from the director's side with a client's address, which may be
+//!    routed another way. Strict on `all` is met by 2 on the interface, the larger value counts; 0 and 2 are left alone.
 //!
 //! In this order, so that a VIP is never there unprotected; [`down`] goes backwards through the [`journal`] and restores
 //! what was there before. All of it is about the network namespace of the calling thread.

@@ -1,6 +1,6 @@
 //! What is in place and what is missing: the wanted state from the journal, beside what the kernel says now.
 
-use super::install::{arp_devices, receivers};
+use super::install::{arp_devices, filtered, receivers};
 use super::journal::By;
 use super::links::{Address, Link, Received};
 use super::sysctl::Setting;
@@ -96,11 +96,11 @@ pub fn status() -> Result<Status> {
             }
         }
     }
+    for device in filtered(wanted, state.by.as_ref(), &all) {
+        status.settings.push(setting_status(&work, Setting::RpFilter, &device)?);
+    }
     if let (Some(tunnel), Some(by)) = (wanted.tunnel, &state.by) {
         let decapsulation = decapsulation(&work, wanted, tunnel, by, &all)?;
-        for attached in &decapsulation.devices {
-            status.settings.push(setting_status(&work, Setting::RpFilter, &attached.device)?);
-        }
         if *by == By::Ebpf {
             for vip in &wanted.vips {
                 if !ebpf::takes(work.cookie, *vip)? {

@@ -6,7 +6,7 @@
 //! |----------------|----------------------------|-----|
 //! | `arp_ignore`   | 1 (2, 3 and 8 do as well)  | answer ARP only for addresses of the interface that was asked: the VIP is on `lo`, so the director alone answers for it |
 //! | `arp_announce` | 2                          | ask with the interface's own address as the sender: a question sent from the VIP (the source of all replies) would tell the router that the VIP is here |
-//! | `rp_filter`    | not 1                      | a decapsulated packet comes from where its client is not routed to: strict filtering drops it; 2 (loose) takes it |
+//! | `rp_filter`    | not 1                      | a request comes from the director's side, where its client may not be routed to: strict filtering drops it; 2 (loose) takes it |
 //!
 //! `arp_ignore` 3 spares us only because VIPs are added with scope host; 4 to 7 and above 8 mean 0 to the kernel.
 

@@ -159,11 +159,13 @@ fn a_strict_filter_on_all_is_met_by_a_loose_one_on_the_interface() {
     let net = Net::new();
     net.server.run(|| {
         set_sysctl("all/rp_filter", "1");
-        realserver::up(&tun(&[VIP], &["a0"])).unwrap();
-        assert_eq!(sysctl("a0/rp_filter"), "2");
-        assert_eq!(sysctl("all/rp_filter"), "1");
-        realserver::down().unwrap();
-        assert_eq!(sysctl("a0/rp_filter"), "0");
+        for wanted in [dr(&[VIP], &["a0"]), tun(&[VIP], &["a0"])] {
+            realserver::up(&wanted).unwrap();
+            assert_eq!(sysctl("a0/rp_filter"), "2");
+            assert_eq!((sysctl("all/rp_filter"), sysctl("a1/rp_filter")), ("1".into(), "0".into()));
+            realserver::down().unwrap();
+            assert_eq!(sysctl("a0/rp_filter"), "0");
+        }
         // Off stays off.
         set_sysctl("all/rp_filter", "0");
         realserver::up(&tun(&[VIP], &["a0"])).unwrap();
