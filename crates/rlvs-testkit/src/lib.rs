@@ -10,6 +10,7 @@
 //! | [`packet`] | builds TCP and UDP packets, right and wrong ones |
 //! | [`lab`] | the small network that the recordings were made in, as a `World` |
 //! | [`golden`] | recordings of the kernel as rows: sentence, rules, packets, what came out |
+//! | [`reference`] | the schedulers again, as naive as possible, for comparison |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
 mod brain;
@@ -21,6 +22,7 @@ mod network;
 mod order;
 pub mod packet;
 pub mod random;
+pub mod reference;
 mod rules;
 mod world;
 
