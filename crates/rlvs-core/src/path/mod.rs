@@ -38,7 +38,7 @@ use crate::wire::{Addr, Packet, icmp};
 /// What happens to a packet. `now` in jiffies; `plan` is filled in when the answer is [`Verdict::Forward`].
 #[inline(always)]
 pub fn decide<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32, plan: &mut Plan<A>) -> Decision {
-    let located = tables.locate(packet, now);
+    let located = locate(packet, tables, now);
     deliver(packet, located, tables, now, plan)
 }
 

@@ -1,7 +1,7 @@
 //! What the brain asks of the world: memory, configuration, routes. The hands answer from maps and helpers, tests
 //! from plain memory.
 
-use super::{Decision, Hop, Located, Plan, locate, open_conn};
+use super::{Decision, Hop, Located, Plan, open_conn};
 use crate::conn::{self, Entry, Flow, Sets};
 use crate::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings};
 use crate::mem::Mem;
@@ -20,7 +20,7 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     type Mem: Mem;
     const LAYER: Layer;
 
-    /// Four steps of the story that the hands may put into functions which the verifier looks at once, instead of on
+    /// Three steps of the story that the hands may put into functions which the verifier looks at once, instead of on
     /// every path that leads there.
     #[inline(always)]
     fn find_inbound(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
@@ -33,10 +33,6 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     #[inline(always)]
     fn open(&self, packet: &Packet<A>, now: u32) -> Located {
         open_conn(packet, self, now)
-    }
-    #[inline(always)]
-    fn locate(&self, packet: &Packet<A>, now: u32) -> Located {
-        locate(packet, self, now)
     }
 
     fn settings(&self) -> Option<&Settings>;

@@ -8,6 +8,7 @@ use crate::tables::{Kernel, Tc};
 use crate::tc::{leave, store};
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC};
 use aya_ebpf::helpers::generated as helpers;
+use rlvs_core::fwd::{self, Edit};
 use rlvs_core::path::{Hop, Tables, hop_flag};
 use rlvs_core::wire::checksum::{add, finish};
 use rlvs_core::wire::{Be32, Packet, eth, icmp, ip_proto, ipv4};
@@ -33,6 +34,12 @@ pub fn answer(
 
 #[inline(never)]
 fn make(skb: *mut __sk_buff, packet: &Packet<Be32>, error: icmp::Error, id: u16) -> Option<()> {
+    // Linux decrements the time to live before it finds a packet too big; the quote shows it.
+    if let icmp::Error::FragmentationNeeded { .. } = error {
+        let new = fwd::rewritten(packet, &Edit::nothing());
+        let check = new.ip_check.bytes();
+        store(skb, IP + ipv4::TTL_AT as u32, &[new.ttl, packet.proto, check[0], check[1]])?;
+    }
     let quote = (packet.total_len as usize).min(icmp::MAX_QUOTE) as u32;
     // SAFETY: the context of the running program.
     unsafe {

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, 
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_locate, rlvs_open};
+use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_open};
 use rlvs_core::conn::{Entry, Flow, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, links};
@@ -83,10 +83,6 @@ impl<L: At> Tables<Be32> for Kernel<L> {
     #[inline(always)]
     fn open(&self, packet: &Packet<Be32>, now: u32) -> Located {
         Located::from_code(rlvs_open(packet, now))
-    }
-    #[inline(always)]
-    fn locate(&self, packet: &Packet<Be32>, now: u32) -> Located {
-        Located::from_code(rlvs_locate(packet, now))
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 
 use crate::answer::answer;
 use crate::frame::{Bytes, ptr};
+use crate::steps::rlvs_locate;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
@@ -19,7 +20,7 @@ use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Tables, Verdict, deliver, hop_flag};
+use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
 
@@ -35,8 +36,11 @@ pub fn rlvs_tc(context: TcContext) -> i32 {
 #[inline(always)]
 fn run(skb: *mut __sk_buff) -> i32 {
     // SAFETY: the context of the running program.
-    let protocol = unsafe { (&raw const (*skb).protocol).read_volatile() };
-    if protocol as u16 != EtherType::IPV4.0.0 {
+    let (protocol, kind) =
+        unsafe { ((&raw const (*skb).protocol).read_volatile(), (&raw const (*skb).pkt_type).read_volatile()) };
+    // Frames for other hosts pass by on ports of bridges and on interfaces that listen to everything.
+    const PACKET_HOST: u32 = 0;
+    if protocol as u16 != EtherType::IPV4.0.0 || kind != PACKET_HOST {
         return TC_ACT_OK;
     }
     let packet = match parse(bytes(skb)) {
@@ -77,25 +81,28 @@ fn bytes(skb: *mut __sk_buff) -> Bytes {
 #[inline(always)]
 fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
     // SAFETY: the context of the running program.
-    let (ifindex, gso_size, mark) = unsafe {
-        (
-            (&raw const (*skb).ingress_ifindex).read_volatile(),
-            (&raw const (*skb).gso_size).read_volatile(),
-            (&raw const (*skb).mark).read_volatile(),
-        )
-    };
+    let (gso_size, mark) =
+        unsafe { ((&raw const (*skb).gso_size).read_volatile(), (&raw const (*skb).mark).read_volatile()) };
     packet.mark = mark;
     if gso_size != 0 {
         packet.segment_len = 0;
     }
-    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
     let now = jiffies();
-    let located = tables.locate(&packet, now);
-    if located == Located::Pass {
+    let located = rlvs_locate(&packet, now);
+    if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
+    finish(skb, &packet, located, now)
+}
+
+/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
+#[inline(never)]
+fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) -> i32 {
+    // SAFETY: the context of the running program.
+    let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
+    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
     let mut plan = Plan::empty();
-    match Decision(decide_on(&packet, located.code(), &tables, now, &mut plan)).verdict() {
+    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -103,9 +110,9 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
         }
         Verdict::Answer(error, reason) => {
             count_drop(reason);
-            answer(skb, &packet, error, &tables, &mut plan.hop)
+            answer(skb, packet, error, &tables, &mut plan.hop)
         }
-        Verdict::Forward => match apply(skb, &packet, &plan) {
+        Verdict::Forward => match apply(skb, packet, &plan) {
             Some(()) => leave(skb, &plan.hop),
             None => {
                 count_drop(DropReason::EditFailed);
@@ -115,9 +122,8 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
     }
 }
 
-/// The second half of the story, with a stack frame of its own.
 #[inline(never)]
-fn decide_on(packet: &Packet<Be32>, located: u64, tables: &Kernel<Tc>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Tc>, now: u32, plan: &mut Plan<Be32>) -> u64 {
     deliver(packet, Located::from_code(located), tables, now, plan).0
 }
 

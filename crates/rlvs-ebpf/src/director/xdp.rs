@@ -1,6 +1,7 @@
 //! XDP: the common case, before the kernel has done anything with the frame.
 
 use crate::frame::{At, Bytes};
+use crate::steps::rlvs_locate;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
@@ -10,7 +11,7 @@ use aya_ebpf::programs::XdpContext;
 use core::marker::PhantomData;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Located, Plan, Tables, Verdict, deliver};
+use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
 
@@ -26,37 +27,34 @@ pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn run(context: *mut xdp_md) -> u32 {
-    // SAFETY: the context of the running program; each field is read once, or the verifier loses track.
-    let (data, end, ifindex) = unsafe {
-        (
-            (&raw const (*context).data).read_volatile() as usize,
-            (&raw const (*context).data_end).read_volatile() as usize,
-            (&raw const (*context).ingress_ifindex).read_volatile(),
-        )
-    };
-    let frame = Bytes { data, end };
+    let (frame, _) = bounds(context);
     let Ok(packet) = parse(frame) else {
         return XDP_PASS;
     };
-    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
     let now = jiffies();
-    let located = tables.locate(&packet, now);
-    if located == Located::Pass {
+    let located = rlvs_locate(&packet, now);
+    if located == Located::Pass.code() {
         return XDP_PASS;
     }
+    finish(context, &packet, located, now)
+}
+
+/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
+#[inline(never)]
+fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -> u32 {
+    let (frame, ifindex) = bounds(context);
+    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
     let mut plan = Plan::empty();
-    match Decision(decide_on(&packet, located.code(), &tables, now, &mut plan)).verdict() {
+    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
             XDP_DROP
         }
-        Verdict::Forward => match apply(context, frame, &packet, &plan) {
+        Verdict::Forward => match apply(context, frame, packet, &plan) {
             Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
-            Some(()) => {
-                // SAFETY: plain numbers.
-                unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 }
-            }
+            // SAFETY: plain numbers.
+            Some(()) => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
             None => {
                 count_drop(DropReason::EditFailed);
                 XDP_DROP
@@ -65,10 +63,20 @@ fn run(context: *mut xdp_md) -> u32 {
     }
 }
 
-/// The second half of the story, with a stack frame of its own.
 #[inline(never)]
-fn decide_on(packet: &Packet<Be32>, located: u64, tables: &Kernel<Xdp>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Xdp>, now: u32, plan: &mut Plan<Be32>) -> u64 {
     deliver(packet, Located::from_code(located), tables, now, plan).0
+}
+
+/// The frame's bounds and where it came in.
+#[inline(always)]
+fn bounds(context: *mut xdp_md) -> (Bytes, u32) {
+    // SAFETY: the context of the running program; each field is read once, or the verifier loses track.
+    unsafe {
+        let data = (&raw const (*context).data).read_volatile() as usize;
+        let end = (&raw const (*context).data_end).read_volatile() as usize;
+        (Bytes { data, end }, (&raw const (*context).ingress_ifindex).read_volatile())
+    }
 }
 
 /// Changes the frame as planned.
