@@ -14,6 +14,9 @@
 use crate::hands::Outcome;
 use crate::lab;
 use crate::order::Order;
+use crate::packet::{checks, sum};
+use crate::world::World;
+use rlvs_core::path::DropReason;
 use serde::Deserialize;
 
 /// A row: what it shows, the rules, the packets in their order.
@@ -31,6 +34,8 @@ pub struct Story {
 #[derive(Clone, Debug)]
 pub struct Step {
     pub label: String,
+    /// Changes of the rules before the packet comes.
+    pub orders: Vec<Order>,
     /// 0 for the client side, else a server.
     pub from_server: u8,
     pub frame: Vec<u8>,
@@ -43,9 +48,25 @@ pub enum Expected {
     /// A frame to a server or to the client side.
     Frame(Vec<u8>),
     /// Dropped by us.
-    Nothing,
-    /// As the host brain says: a step that only compares layers.
-    AsTheBrain,
+    Drop(DropReason),
+    /// An ICMP error to the client, of this type and code.
+    Error(u8, u8),
+    /// Forwarded; both checksums of what comes out are right.
+    Forwarded,
+    /// Forwarded, with a transport checksum that is as wrong as it came.
+    ForwardedWrong,
+}
+
+impl Story {
+    /// The lab with the story's rules.
+    pub fn world(&self) -> World {
+        let mut world = lab::world(1);
+        if let Some(link) = world.network.link_mut(lab::S0) {
+            link.mtu = self.server_mtu;
+        }
+        self.orders.iter().for_each(|o| world.obey(o));
+        world
+    }
 }
 
 impl Step {
@@ -56,9 +77,15 @@ impl Step {
     /// What differs from what was expected, if anything does.
     pub fn difference(&self, outcome: &Outcome) -> Option<String> {
         let fine = match (&self.expected, outcome) {
-            (Expected::AsTheBrain, _) => true,
             (Expected::Pass, Outcome::Pass) => true,
-            (Expected::Nothing, Outcome::Drop(_)) => true,
+            (Expected::Drop(wanted), Outcome::Drop(got)) => wanted == got,
+            (Expected::Forwarded, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, true),
+            (Expected::ForwardedWrong, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, false),
+            (Expected::Error(kind, code), Outcome::Answered(_, got)) => {
+                got.frame[23] == 1
+                    && got.frame[34..36] == [*kind, *code]
+                    && sum(&got.frame[34..], 0) == 0xffff
+            }
             (Expected::Frame(wanted), Outcome::Sent(got) | Outcome::Answered(_, got)) => {
                 masked(wanted, &self.frame) == masked(&got.frame, &self.frame)
             }
@@ -73,6 +100,18 @@ fn show(expected: &Expected) -> String {
         Expected::Frame(frame) => frame.iter().map(|b| format!("{b:02x}")).collect(),
         other => format!("{other:?}"),
     }
+}
+
+/// Are the checksums of the packet right, under all its outer headers? (Those must be right.)
+fn inner_checks(frame: &[u8]) -> (bool, bool) {
+    let mut packet = &frame[14..];
+    while packet[9] == 4 {
+        if sum(&packet[..20], 0) != 0xffff {
+            return (false, false);
+        }
+        packet = &packet[20..];
+    }
+    checks(packet)
 }
 
 /// A frame without what the director invents: an IP id that is not the one that came in, and the sum over it.
@@ -103,6 +142,20 @@ struct RecordedStep {
     in_hex: String,
     out: Vec<String>,
     out_hex: Vec<String>,
+}
+
+/// All recordings of packets for what there is by now.
+pub fn stories() -> Vec<Story> {
+    [
+        include_str!("../tests/golden/c2-nat.json"),
+        include_str!("../tests/golden/c2-dr.json"),
+        include_str!("../tests/golden/c2-tun-ipip.json"),
+        include_str!("../tests/golden/c2-mtu-nat.json"),
+        include_str!("../tests/golden/c2-mtu-dr.json"),
+        include_str!("../tests/golden/c2-mtu-tun.json"),
+    ]
+    .map(packets)
+    .to_vec()
 }
 
 /// Reads one of `tests/golden/c2-*.json`.
@@ -148,7 +201,7 @@ fn read(step: &RecordedStep) -> Step {
         (Some(words), Some(hex)) if was_forwarded(words, from_server) => Expected::Frame(bytes(hex)),
         _ => Expected::Pass,
     };
-    Step { label: step.step.clone(), from_server, frame, expected }
+    Step { label: step.step.clone(), orders: Vec::new(), from_server, frame, expected }
 }
 
 /// Did IPVS make this frame? Otherwise it is the stack's: a reset of its own, an error to a real server, or a packet

@@ -10,6 +10,7 @@
 //! | [`packet`] | builds TCP and UDP packets, right and wrong ones |
 //! | [`lab`] | the small network that the recordings were made in, as a `World` |
 //! | [`golden`] | recordings of the kernel as rows: sentence, rules, packets, what came out |
+//! | [`rows`] | more such rows, of our own |
 //! | [`reference`] | the schedulers again, as naive as possible, for comparison |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
@@ -23,6 +24,7 @@ mod order;
 pub mod packet;
 pub mod random;
 pub mod reference;
+pub mod rows;
 mod rules;
 mod world;
 

@@ -1,16 +1,7 @@
-//! The kernel's recorded packets through the brain on the host: what came out of Linux comes out of us.
+//! The kernel's recorded packets through the brain on the host: what came out of Linux comes out of us. Then rows of our own.
 
 use rlvs_testkit::golden::{self, Story};
-use rlvs_testkit::{Driver, Outcome, Stack, World, arrive, lab, receive};
-
-const RECORDINGS: [&str; 6] = [
-    include_str!("golden/c2-nat.json"),
-    include_str!("golden/c2-dr.json"),
-    include_str!("golden/c2-tun-ipip.json"),
-    include_str!("golden/c2-mtu-nat.json"),
-    include_str!("golden/c2-mtu-dr.json"),
-    include_str!("golden/c2-mtu-tun.json"),
-];
+use rlvs_testkit::{Driver, Outcome, Stack, World, arrive, receive, rows};
 
 /// Steps that are not replayed, by recording; all others are.
 const LEFT_OUT: [(&str, &[&str]); 6] = [
@@ -50,24 +41,16 @@ const NAT: [&str; 15] = [
     "server fragment 2",
 ];
 
-fn stories() -> Vec<Story> {
-    RECORDINGS.iter().map(|json| golden::packets(json)).collect()
-}
-
-fn world_of(story: &Story) -> World {
-    let mut world = lab::world(1);
-    world.network.link_mut(lab::S0).unwrap().mtu = story.server_mtu;
-    story.orders.iter().for_each(|o| world.obey(o));
-    world
-}
-
 /// Replays a story; all that differs.
 fn replay(story: &Story, carry: impl Fn(&World, u32, &[u8]) -> Outcome) -> Vec<String> {
-    let world = world_of(story);
+    let mut world = story.world();
     let differences: Vec<String> = story
         .steps
         .iter()
-        .filter_map(|step| step.difference(&carry(&world, step.ifindex(), &step.frame)))
+        .filter_map(|step| {
+            step.orders.iter().for_each(|o| world.obey(o));
+            step.difference(&carry(&world, step.ifindex(), &step.frame))
+        })
         .map(|d| format!("{}: {d}", story.sentence))
         .collect();
     if !differences.is_empty() {
@@ -78,21 +61,21 @@ fn replay(story: &Story, carry: impl Fn(&World, u32, &[u8]) -> Outcome) -> Vec<S
 
 #[test]
 fn xdp_and_tc_together_emit_what_the_kernel_did() {
-    let differences: Vec<String> = stories().iter().flat_map(|s| replay(s, arrive)).collect();
+    let differences: Vec<String> = golden::stories().iter().flat_map(|s| replay(s, arrive)).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
 fn tc_alone_does_too() {
     let differences: Vec<String> =
-        stories().iter().flat_map(|s| replay(s, |w, i, f| receive::<Stack>(w, 0, i, f))).collect();
+        golden::stories().iter().flat_map(|s| replay(s, |w, i, f| receive::<Stack>(w, 0, i, f))).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
 fn xdp_finishes_the_common_case() {
-    for story in stories() {
-        let world = world_of(&story);
+    for story in golden::stories() {
+        let world = story.world();
         let sent = story
             .steps
             .iter()
@@ -108,7 +91,7 @@ fn xdp_finishes_the_common_case() {
 
 #[test]
 fn nothing_else_is_left_out() {
-    for (story, (name, labels)) in stories().iter().zip(LEFT_OUT) {
+    for (story, (name, labels)) in golden::stories().iter().zip(LEFT_OUT) {
         assert!(story.sentence.starts_with(&format!("{name}:")));
         let left_out: Vec<&str> = story.left_out.iter().map(|(label, _)| label.as_str()).collect();
         assert_eq!(left_out, labels, "{name}");
@@ -117,8 +100,17 @@ fn nothing_else_is_left_out() {
 }
 
 #[test]
+fn our_own_rows() {
+    let differences: Vec<String> = rows::stories()
+        .iter()
+        .flat_map(|s| [replay(s, arrive), replay(s, |w, i, f| receive::<Stack>(w, 0, i, f))].concat())
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
 fn a_changed_byte_is_seen() {
-    let mut story = golden::packets(RECORDINGS[0]);
+    let mut story = golden::stories().remove(0);
     let golden::Expected::Frame(frame) = &mut story.steps[0].expected else { panic!("a frame") };
     *frame.last_mut().unwrap() ^= 1;
     assert_eq!(replay(&story, arrive).len(), 1);
