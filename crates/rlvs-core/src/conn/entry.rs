@@ -229,12 +229,12 @@ impl<A: Addr, M: Mem> Entry<A, M> {
 
     #[inline(always)]
     pub fn has_expired(self, now: u32) -> bool {
-        now.wrapping_sub(self.load(LAST_SEEN)) >= self.load(TIMEOUT)
+        idle(now, self.load(LAST_SEEN)) >= self.load(TIMEOUT)
     }
 
     /// Jiffies until it expires.
     pub fn expires_in(self, now: u32) -> u32 {
-        self.load(TIMEOUT).saturating_sub(now.wrapping_sub(self.load(LAST_SEEN)))
+        self.load(TIMEOUT).saturating_sub(idle(now, self.load(LAST_SEEN)))
     }
 
     /// A packet came: the timer starts anew. Words that stay the same are not written.
@@ -317,5 +317,25 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     /// Does it belong to a template?
     pub fn is_controlled(self) -> bool {
         self.control() != NONE
+    }
+}
+
+/// Jiffies since a packet came. Another processor may have stored a later tick than the one we read before: that is
+/// no time at all, not almost 2^32.
+#[inline(always)]
+const fn idle(now: u32, last_seen: u32) -> u32 {
+    let idle = now.wrapping_sub(last_seen);
+    if idle > u32::MAX - 0xffff { 0 } else { idle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::idle;
+
+    #[test]
+    fn a_packet_of_the_next_tick_is_not_ages_old() {
+        assert_eq!(idle(100, 101), 0);
+        assert_eq!(idle(5, u32::MAX - 4), 10, "the clock goes round");
+        assert_eq!(idle(31 * 86_400 * 1000, 0), 31 * 86_400 * 1000, "31 days at 1000 Hz");
     }
 }
