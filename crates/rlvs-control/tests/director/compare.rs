@@ -1,0 +1,203 @@
+//! A story told twice: to the loaded programs and to the brain on the host.
+
+use crate::lab::{in_a_namespace, set_mtu};
+use crate::run::{Made, Programs, Verdict, Way};
+use rlvs_control::model::{Destination, Method, Protocol, Service, ServiceKey, Tunnel};
+use rlvs_control::{Balancer, Director};
+use rlvs_core::conn::tags::tag;
+use rlvs_core::conn::{Entry, OVERFLOWED, SET_WORDS, WAYS};
+use rlvs_core::fwd;
+use rlvs_core::maps::{DestConfig, global};
+use rlvs_core::mem::Mem;
+use rlvs_core::path::DropReason;
+use rlvs_core::proto::state_name;
+use rlvs_core::wire::Be32;
+use rlvs_testkit::golden::{Step, Story, masked};
+use rlvs_testkit::{DestOrder, Order, Outcome, Stack, World, arrive, receive};
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+/// All differences between the two, and between both and what was expected, over all stories.
+pub fn compare(stories: &[Story], way: Way) -> Vec<String> {
+    in_a_namespace(|director| {
+        stories[0].orders.iter().take(1).for_each(|o| obey(director, o));
+        let programs = Programs::open(director, way);
+        let mut wrong = Vec::new();
+        let mut sent = Sent::default();
+        for story in stories {
+            forget_everything(director);
+            set_mtu("s0", story.server_mtu);
+            let differences = tell(story, director, &programs, way, &mut sent);
+            wrong.extend(differences.into_iter().map(|w| format!("{way:?}, {}: {w}", story.sentence)));
+        }
+        let listed = director.connections().unwrap().len();
+        assert_eq!(listed, state_of(director).0.len(), "connections listed");
+        // The first packet to a server goes through the kernel's neighbour table; then the MACs are written here, and
+        // XDP does it alone.
+        println!("{way:?}: {sent:?}");
+        assert!(sent.with_macs * 3 > sent.all * 2, "{sent:?}");
+        assert!(way == Way::Tc || sent.by_xdp * 2 > sent.all, "{sent:?}");
+        wrong
+    })
+}
+
+/// How many frames were sent, how many with MACs already, how many by XDP.
+#[derive(Debug, Default)]
+struct Sent {
+    all: u32,
+    with_macs: u32,
+    by_xdp: u32,
+}
+
+fn tell(
+    story: &Story,
+    director: &mut Director,
+    programs: &Programs,
+    way: Way,
+    sent: &mut Sent,
+) -> Vec<String> {
+    let mut world = story.world();
+    story.orders.iter().for_each(|o| obey(director, o));
+    let mut wrong = Vec::new();
+    for step in &story.steps {
+        for order in &step.orders {
+            world.obey(order);
+            obey(director, order);
+        }
+        let ours = match way {
+            Way::Tc => receive::<Stack>(&world, 0, step.ifindex(), &step.frame),
+            _ => arrive(&world, step.ifindex(), &step.frame),
+        };
+        wrong.extend(step.difference(&ours).map(|d| format!("host: {d}")));
+        let made = programs.receive(&step.frame, step.from_server != 0);
+        wrong.extend(difference(step, &ours, &made));
+        if made.verdict == Verdict::Sent {
+            sent.all += 1;
+            sent.with_macs += u32::from(made.frame[..12] != step.frame[..12]);
+            sent.by_xdp += u32::from(made.by_xdp);
+        }
+    }
+    wrong.extend(state_difference(director, &world));
+    if !wrong.is_empty() {
+        eprintln!("{}\n{world}", story.sentence);
+    }
+    wrong
+}
+
+/// Back to an instance without rules and history. Nobody but a test may write to these maps; loading the programs anew
+/// for each story would take a minute.
+fn forget_everything(director: &mut Director) {
+    director.clear().unwrap();
+    let instance = director.instance().unwrap().expect("an instance");
+    let wipe = |row: &dyn Fn(usize, u32), words: usize| (0..words).for_each(|word| row(word, 0));
+    for (_, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
+        wipe(&|word, value| set.store(word, value), SET_WORDS);
+    }
+    for i in 0..instance.dest.len().min(64) {
+        instance.dest.set(i, &DestConfig::EMPTY);
+        let state = instance.dest_state.words(i);
+        wipe(&|word, value| state.store(word, value), 16);
+    }
+    for i in 0..instance.drops.len() {
+        instance.drops.set(i, &0);
+    }
+    instance.global.words(0).store(global::CONNS, 0);
+}
+
+/// Do the programs and the host agree on a frame?
+fn difference(step: &Step, ours: &Outcome, made: &Made) -> Option<String> {
+    let (verdict, frame) = match ours {
+        Outcome::Pass | Outcome::Up => (Verdict::Pass, step.frame.clone()),
+        Outcome::Drop(_) => (Verdict::Drop, Vec::new()),
+        Outcome::Sent(sent) | Outcome::Answered(_, sent) => (Verdict::Sent, sent.frame.clone()),
+    };
+    let mut got = made.frame.clone();
+    // Where the kernel's neighbour table writes the MACs, it does so after the program.
+    if verdict == Verdict::Sent && !made.by_xdp && got[..12] == step.frame[..12] {
+        got[..12].copy_from_slice(&frame[..12]);
+    }
+    let same_bytes = match verdict {
+        Verdict::Drop => true,
+        Verdict::Pass => got == frame,
+        Verdict::Sent => masked(&got, &step.frame) == masked(&frame, &step.frame),
+    };
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    (made.verdict != verdict || !same_bytes).then(|| {
+        format!("{}\n  host    {ours:?}\n  program {:?} {}", step.label, made.verdict, hex(&made.frame))
+    })
+}
+
+/// Loads, connections and drop counters afterwards.
+fn state_difference(director: &mut Director, world: &World) -> Option<String> {
+    let (theirs, ours) = (state_of(director), state_of_world(world));
+    (theirs != ours).then(|| format!("afterwards\n  host    {ours:?}\n  program {theirs:?}"))
+}
+
+/// Client's port and protocol to server and state; reason to count.
+type State = (BTreeMap<(u8, u16, u16), (SocketAddrV4, String)>, BTreeMap<String, u64>);
+
+fn state_of(director: &mut Director) -> State {
+    let instance = director.instance().unwrap().expect("an instance");
+    let mut connections = BTreeMap::new();
+    for (index, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
+        let entries = (1..=WAYS).filter(|way| tag(set, *way) != 0).map(|way| Entry::new(set, way, index));
+        connections.extend(entries.filter(|e| e.word().is_live()).map(described));
+    }
+    let drops = director.status().unwrap().drops.into_iter().map(|d| (d.reason.to_string(), d.packets));
+    (connections, drops.collect())
+}
+
+/// The sets of the connection table that hold anything: there are many, and a test is not optimised.
+fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Item = (u32, M)> {
+    (0..sets)
+        .map(move |i| (i, set(i)))
+        .filter(|(_, set)| set.load64(0) | set.load64(2) | u64::from(set.load(OVERFLOWED)) != 0)
+}
+
+fn described<M: Mem>(c: Entry<Be32, M>) -> ((u8, u16, u16), (SocketAddrV4, String)) {
+    let server = SocketAddrV4::new(c.dest_addr().bytes().into(), c.dest_port().get());
+    let key = (c.proto(), c.client_port().get(), c.virtual_port().get());
+    (key, (server, state_name(c.proto(), c.word().state()).to_string()))
+}
+
+fn state_of_world(world: &World) -> State {
+    let connections = world.connections().into_iter().map(described);
+    let drops =
+        DropReason::ALL.iter().map(|r| (r.word().to_string(), world.drops(*r))).filter(|(_, n)| *n > 0);
+    (connections.collect(), drops.collect())
+}
+
+/// The same order for the director.
+fn obey(director: &mut Director, order: &Order) {
+    let key = |(protocol, at): (u8, SocketAddrV4)| ServiceKey::Address {
+        protocol: Protocol::from_number(protocol).unwrap(),
+        addr: (*at.ip()).into(),
+        port: at.port(),
+    };
+    let done = match order {
+        Order::AddService(s) => director.add_service(&Service::new(key(s.key), &s.scheduler)),
+        Order::EditService(s) => director.edit_service(&Service::new(key(s.key), &s.scheduler)),
+        Order::DeleteService(k) => director.delete_service(&key(*k)),
+        Order::Add(k, d) => director.add_destination(&key(*k), &destination(d)),
+        Order::Edit(k, d) => director.edit_destination(&key(*k), &destination(d)),
+        Order::Delete(k, at) => director.delete_destination(&key(*k), (*at.ip()).into(), at.port()),
+        Order::Clear => director.clear(),
+    };
+    done.unwrap_or_else(|e| panic!("{order:?}: {e}"));
+}
+
+fn destination(order: &DestOrder) -> Destination {
+    Destination {
+        addr: (*order.at.ip()).into(),
+        port: order.at.port(),
+        method: match order.method {
+            fwd::Method::Masquerade => Method::Masquerade,
+            fwd::Method::Tunnel => Method::Tunnel,
+            _ => Method::DirectRoute,
+        },
+        weight: order.weight,
+        upper_threshold: order.upper,
+        lower_threshold: order.lower,
+        tunnel: Tunnel::default(),
+    }
+}

@@ -1,0 +1,30 @@
+//! The loaded programs against the brain on the host: the same rows through both, by `BPF_PROG_TEST_RUN`. Verdicts,
+//! bytes, drop counters, loads and connection states must be the same. Needs root.
+
+mod compare;
+mod lab;
+mod run;
+
+use compare::compare;
+use rlvs_testkit::{golden, rows};
+use run::Way;
+
+fn all(way: Way) {
+    let wrong = compare(&[golden::stories(), rows::stories()].concat(), way);
+    assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn native_xdp_then_tc() {
+    all(Way::Xdp);
+}
+
+#[test]
+fn generic_xdp_then_tc() {
+    all(Way::XdpSkb);
+}
+
+#[test]
+fn tc_alone() {
+    all(Way::Tc);
+}
