@@ -77,6 +77,13 @@ pub fn kernel_release() -> String {
     release.trim().to_string()
 }
 
+/// Compares the version of the running kernel.
+pub fn kernel_is_older_than(major: u32, minor: u32) -> bool {
+    let release = kernel_release();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (major, minor)
+}
+
 /// The mount namespace that everybody shares.
 struct Home {
     /// Its root directory, as seen by us.
@@ -199,6 +206,14 @@ pub(crate) fn lock(path: &Path) -> io::Result<OwnedFd> {
             return Err(e);
         }
     }
+}
+
+/// The same, if nobody holds it.
+pub(crate) fn try_lock(path: &Path) -> Option<OwnedFd> {
+    let dir = fs::File::open(path).ok()?;
+    // SAFETY: a file descriptor that lives over the call, and flags.
+    let rc = unsafe { libc::flock(dir.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    (rc == 0).then(|| dir.into())
 }
 
 #[cfg(test)]

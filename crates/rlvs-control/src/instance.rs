@@ -5,12 +5,16 @@
 //!                         …/links/        xdp-IFINDEX and tc-IFINDEX
 //! ```
 //!
+//! A namespace that is deleted takes its interfaces along, but not the pins; the next instance to be made anywhere sweeps
+//! them. A tcx or XDP link tells whether its interface is gone. Kernels below 6.6 have no tcx; there a link of a trivial
+//! socket look-up program is pinned too, as `links/netns`, which tells whether its namespace is gone.
+//!
 //! Everything that changes something holds a lock on `ns-COOKIE`. A new instance is pinned in a directory of another
 //! name and then renamed, so there never is half of one. (Names in bpffs have no dots.)
 
 use crate::object::{self, Sizes};
 use crate::shared::{Key, Shared};
-use crate::{Error, Result, bpffs};
+use crate::{Error, Result, bpffs, links};
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
 use rlvs_core::maps::command::{Command, MAGIC, op};
@@ -59,13 +63,28 @@ impl Place {
 
     /// Waits until no other command changes this namespace; held until dropped.
     pub fn lock(&self) -> Result<OwnedFd> {
-        make_dir(&self.namespace)?;
-        bpffs::lock(&self.namespace)
-            .map_err(|e| Error::system(format!("locking {}", self.namespace.display()), e))
+        loop {
+            make_dir(&self.namespace)?;
+            let failed = |e| Error::system(format!("locking {}", self.namespace.display()), e);
+            match bpffs::lock(&self.namespace) {
+                // Whoever had the lock may have removed the directory; then ours is a lock on nothing.
+                Ok(lock) if is_still(&lock, &self.namespace) => return Ok(lock),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+    }
+
+    /// Removes what is left of this namespace, if nothing is. The lock must be held.
+    pub fn forget(&self) {
+        // If a real server's pins are there too, they keep it.
+        let _ = fs::remove_dir(&self.namespace);
     }
 
     /// Loads and pins a new instance. The lock must be held.
     pub fn create(&self) -> Result<Instance> {
+        sweep(&self.namespace);
         let fresh = self.namespace.join("director-new");
         remove(&fresh)?;
         make_dir(&fresh)?;
@@ -87,7 +106,12 @@ impl Place {
         let instance = Instance::open(dir)?;
         instance.settings.set(0, &first_settings(sizes.hz));
         instance.command(op::START, 0, 0, 0)?;
-        make_dir(&dir.join("links"))
+        let links = dir.join("links");
+        make_dir(&links)?;
+        if bpffs::kernel_is_older_than(6, 6) {
+            object::pin_namespace_link(&mut ebpf, &links.join("netns"))?;
+        }
+        Ok(())
     }
 
     pub fn open(&self) -> Result<Instance> {
@@ -166,6 +190,37 @@ fn first_settings(hz: u32) -> Settings {
         layout: LAYOUT_VERSION,
         carried: [0; 5],
     }
+}
+
+/// Removes instances whose namespaces are gone, and empty directories. Of no importance to what is being done, so
+/// errors are passed over.
+fn sweep(ours: &Path) {
+    let Some(base) = ours.parent() else { return };
+    for namespace in fs::read_dir(base).into_iter().flatten().flatten().map(|f| f.path()) {
+        if namespace == ours {
+            continue;
+        }
+        let director = namespace.join("director");
+        if is_dead(&director.join("links")) {
+            let _ = remove(&director);
+        }
+        if let Some(_lock) = bpffs::try_lock(&namespace) {
+            let _ = fs::remove_dir(&namespace); // only if it is empty
+        }
+    }
+}
+
+fn is_still(lock: &OwnedFd, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let locked = lock.try_clone().and_then(|fd| fs::File::from(fd).metadata());
+    locked.is_ok_and(|l| fs::metadata(path).is_ok_and(|m| m.ino() == l.ino()))
+}
+
+/// Whether there are links, and none is on anything any more.
+fn is_dead(dir: &Path) -> bool {
+    let mut targets =
+        fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|f| links::target(&f.path())).peekable();
+    targets.peek().is_some() && targets.all(|t| t == 0)
 }
 
 /// Makes a directory of mode 0700; harmless where it is.

@@ -8,6 +8,7 @@ pub mod bpffs;
 mod director;
 mod error;
 mod instance;
+mod links;
 pub mod model;
 mod object;
 mod shared;

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result, bpffs};
 use aya::maps::Map;
-use aya::programs::{Program, SchedClassifier, Xdp};
+use aya::programs::links::FdLink;
+use aya::programs::{Program, SchedClassifier, SkLookup, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use rlvs_core::maps::DROP_REASONS;
 use std::path::Path;
@@ -16,6 +17,7 @@ pub const XDP: &str = "rlvs_xdp";
 pub const XDP_SKB: &str = "rlvs_xdp_skb";
 pub const TC: &str = "rlvs_tc";
 pub const COMMAND: &str = "rlvs_command";
+const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
 pub const MAPS: [&str; 13] = [
@@ -94,6 +96,18 @@ pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
         let program: &mut SchedClassifier = typed(ebpf, name)?;
         program.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
     }
+    Ok(())
+}
+
+/// Pins a link that lives as long as this network namespace: a look-up program that lets every socket be found.
+pub fn pin_namespace_link(ebpf: &mut Ebpf, path: &Path) -> Result<()> {
+    let problem = |e: &dyn std::error::Error| Error::system("noting the network namespace", std::io::Error::other(chain(e)));
+    let program: &mut SkLookup = typed(ebpf, NAMESPACE)?;
+    program.load().map_err(|e| problem(&e))?;
+    let namespace = std::fs::File::open("/proc/thread-self/ns/net").map_err(|e| problem(&e))?;
+    let id = program.attach(namespace).map_err(|e| problem(&e))?;
+    let link: FdLink = program.take_link(id).map_err(|e| problem(&e))?.into();
+    link.pin(path).map_err(|e| problem(&e))?;
     Ok(())
 }
 

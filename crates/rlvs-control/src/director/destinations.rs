@@ -7,14 +7,14 @@
 //! A deleted destination is kept aside while connections point to it, and two minutes longer; added again in that
 //! time it gets its connections and counters back, as in IPVS.
 
-use super::{convert, counters, filter};
+use super::{convert, counters, filter, route};
 use crate::instance::Instance;
 use crate::model::*;
 use crate::{Error, Result};
 use rlvs_core::maps::command::op;
 use rlvs_core::maps::{DestConfig, NONE, dest_flag, dest_state};
 use rlvs_core::mem::Mem;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// How long a deleted destination without connections is kept (Linux 6.1, `IP_VS_DEST_TRASH_PERIOD`).
 const KEPT_SECS: u32 = 120;
@@ -179,17 +179,14 @@ fn describe(config: &mut DestConfig, d: &Destination) {
     config.tunnel_kind = convert::tunnel_kind(d.tunnel.kind);
     config.tunnel_port = rlvs_core::wire::Be16::new(d.tunnel.port);
     config.tunnel_checksum = convert::tunnel_checksum(d.tunnel.checksum);
-    if let Some(source) = source_towards(d.addr) {
+    if let Some(source) = route::source_towards(d.addr) {
         config.tunnel_src = convert::words(source);
     }
-}
-
-/// The address that the route to a server gives its packets: the outer source of a tunnel.
-fn source_towards(server: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((server, 9)).ok()?; // sends nothing
-    Some(socket.local_addr().ok()?.ip())
+    if let Some(way) = route::hint_towards(d.addr) {
+        config.hint_ifindex = way.ifindex;
+        config.hint_via = convert::words(way.via.into());
+        config.hint_mtu = way.mtu;
+    }
 }
 
 /// The slot this destination had before, or a free one (zeroed).

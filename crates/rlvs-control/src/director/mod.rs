@@ -9,6 +9,7 @@ mod convert;
 mod counters;
 mod destinations;
 mod filter;
+mod route;
 mod services;
 mod status;
 
@@ -77,7 +78,9 @@ impl Director {
             }
         }
         self.instance = None;
-        instance::remove(&self.place.director())
+        instance::remove(&self.place.director())?;
+        self.place.forget();
+        Ok(())
     }
 
     /// Attaches one interface by name; makes the instance if there is none.

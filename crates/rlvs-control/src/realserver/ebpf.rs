@@ -11,7 +11,8 @@
 
 use super::journal::Step;
 use super::links::Link;
-use super::{Done, Work, counter, install::step, sweep, tcx};
+use super::{Done, Work, counter, install::step, sweep};
+use crate::links;
 use crate::{Error, Result, bpffs};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
@@ -115,7 +116,7 @@ pub fn close(cookie: u64, vip: IpAddr) -> Result<()> {
 
 pub fn detach_tcx(cookie: u64, index: u32) -> Result<()> {
     let pin = link_pin(&pins(cookie)?, index);
-    tcx::detach(&pin);
+    links::detach(&pin);
     remove(&pin)
 }
 

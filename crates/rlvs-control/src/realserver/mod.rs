@@ -26,7 +26,6 @@ mod links;
 mod status;
 mod sweep;
 mod sysctl;
-mod tcx;
 mod undo;
 
 #[path = "../../../rlvs-ebpf/src/realserver/counter.rs"]

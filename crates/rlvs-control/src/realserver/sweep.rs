@@ -3,7 +3,8 @@
 //! A tcx link outlives its interface, but points at none then. (Below tcx there are no links to tell by; such pins stay
 //! until reboot.)
 
-use super::{ebpf, journal, tcx};
+use super::{ebpf, journal};
+use crate::links;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -29,5 +30,5 @@ pub fn dead_namespaces(ours: &Path) {
 fn all_links_dead(pins: &Path) -> bool {
     let files = fs::read_dir(pins).into_iter().flatten().flatten();
     let mut links = files.filter(|f| f.file_name().as_bytes().starts_with(b"link-")).peekable();
-    links.peek().is_some() && links.all(|f| tcx::interface(&f.path()) == Some(0))
+    links.peek().is_some() && links.all(|f| links::target(&f.path()) == Some(0))
 }

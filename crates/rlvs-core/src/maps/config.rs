@@ -139,7 +139,9 @@ pub struct DestConfig {
     pub hint_via: [Be32; 4],
     /// When it was deleted, in seconds since boot; 0 while it is configured.
     pub deleted_at: u32,
-    pub pad: [u32; 3],
+    /// The MTU of that interface.
+    pub hint_mtu: u32,
+    pub pad: [u32; 2],
     /// Its counters at the last zeroing.
     pub zeroed: [u64; 5],
 }
@@ -194,7 +196,8 @@ impl DestConfig {
         hint_ifindex: 0,
         hint_via: [Be32(0); 4],
         deleted_at: 0,
-        pad: [0; 3],
+        hint_mtu: 0,
+        pad: [0; 2],
         zeroed: [0; 5],
     };
 

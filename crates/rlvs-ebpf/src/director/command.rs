@@ -5,8 +5,8 @@ use crate::tables::{Kernel, Tc, jiffies};
 use crate::{maps, ticker};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated as helpers;
-use aya_ebpf::macros::classifier;
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::macros::{classifier, sk_lookup};
+use aya_ebpf::programs::{SkLookupContext, TcContext};
 use core::marker::PhantomData;
 use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::{dest_state, stats};
@@ -24,6 +24,14 @@ pub fn rlvs_command(context: TcContext) -> i32 {
         Some(command) if command.magic == MAGIC => obey(skb, &command),
         _ => EINVAL,
     }
+}
+
+/// Attached to a network namespace only so that its link tells when the namespace is gone: every socket is found as
+/// without it.
+#[sk_lookup]
+pub fn rlvs_namespace(_: SkLookupContext) -> u32 {
+    const SK_PASS: u32 = 1;
+    SK_PASS
 }
 
 fn read(skb: *mut __sk_buff) -> Option<Command> {

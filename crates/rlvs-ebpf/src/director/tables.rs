@@ -141,7 +141,7 @@ impl<L: At> Tables<Be32> for Kernel<L> {
             hop.flags = hop_flag::ROUTED;
             hop.ifindex = dest.hint_ifindex;
             hop.via = dest.hint_via[0];
-            hop.mtu = 1500;
+            hop.mtu = dest.hint_mtu;
         }
     }
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! Pinned tcx links: two questions to bpf(2) that aya does not ask.
+//! Pinned links: two questions to bpf(2) that aya does not ask.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -9,19 +9,21 @@ use std::path::Path;
 const OBJ_GET: libc::c_int = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_DETACH: libc::c_int = 34;
+const LINK_TYPE_NETNS: u32 = 5;
+const LINK_TYPE_XDP: u32 = 6;
 const LINK_TYPE_TCX: u32 = 11;
 
-/// The index of the interface that the link is on, 0 if it is gone; none if the link cannot be read.
-pub fn interface(pin: &Path) -> Option<u32> {
+/// What the link is on: the index of an interface, or the inode of a network namespace; 0 if that is gone; none if the
+/// link cannot be read.
+pub fn target(pin: &Path) -> Option<u32> {
     let link = open(pin)?;
-    // `struct bpf_link_info`: type, id, prog_id, a hole, then for tcx ifindex and attach_type; room for what later
-    // kernels add.
+    // `struct bpf_link_info`: type, id, prog_id, a hole, then what the link is on; room for what later kernels add.
     let mut info = [0u32; 32];
     // For BPF_OBJ_GET_INFO_BY_FD: bpf_fd and info_len, then info.
     let mut attr =
         [u64::from(size_of_val(&info) as u32) << 32 | link.as_raw_fd() as u64, info.as_mut_ptr() as u64];
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-    (info[0] == LINK_TYPE_TCX).then_some(info[4])
+    [LINK_TYPE_NETNS, LINK_TYPE_XDP, LINK_TYPE_TCX].contains(&info[0]).then_some(info[4])
 }
 
 /// Takes the program off its interface before this returns; with the pin alone it would go a little later. Nothing if
