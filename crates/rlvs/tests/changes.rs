@@ -4,14 +4,12 @@
 mod common;
 
 use common::{MB, Proto, attach, cluster, ipvsadm, method, real, serve, within};
-use rlvs::lab::client::{self, Connection, Transfer};
+use rlvs::lab::client::{self, Connection};
 use rlvs::lab::{Lab, Topology, VIP};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A transfer lasts this long, so that there is a middle.
-const PACE: Duration = Duration::from_secs(2);
 
 #[test]
 fn nat_transfers_survive_changes_of_the_rules() {
@@ -38,7 +36,7 @@ fn transfers_survive_changes(topology: Topology, mode: &str) {
     attach(&lab, mode);
     serve(&lab, Proto::Tcp, 80, "rr", &[1, 1]);
     during_transfers(&lab, |serving, idle| {
-        let step = || thread::sleep(PACE / 8);
+        let step = || thread::sleep(Duration::from_millis(100));
         let key = Proto::Tcp.key(80);
         let (serving, idle) = (real(&lab, serving, 80), real(&lab, idle, 80));
         step();
@@ -57,38 +55,40 @@ fn transfers_survive_changes(topology: Topology, mode: &str) {
     });
 }
 
-/// Runs a download and an upload with the same server; `work` gets the number of the one that serves, and of another.
+/// Runs `work` in the middle of a download and an upload that one server serves; it gets the number of that server, and
+/// of another. The transfers go slowly until it is done, and keep their last bytes for after that.
 fn during_transfers(lab: &Lab, work: impl FnOnce(usize, usize)) {
-    let mut connections: Vec<(String, Connection)> = lab.client().run(|| {
-        let open = |_| {
-            let mut connection = Connection::open(VIP, 80).expect("a connection");
-            (connection.who().expect("a name"), connection)
-        };
-        (0..4).map(open).collect()
-    });
-    let serving = connections[0].0.clone();
-    connections.retain(|(name, _)| *name == serving);
-    let serving: usize = serving.trim_start_matches("rs").parse().expect("a number");
-    let idle = if serving == 1 { 2 } else { 1 };
-    let (mut down, mut up) = (connections.remove(0).1, connections.remove(0).1);
+    const LEN: u64 = 100 * MB;
+    let ([(serving, mut down), (_, mut up)], idle) = two_with_one_server(lab);
+    let done = AtomicBool::new(false);
+    let brake = |moved: u64| {
+        thread::sleep(Duration::from_millis(if done.load(Ordering::Relaxed) { 0 } else { 5 }));
+        while moved > LEN * 9 / 10 && !done.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
     thread::scope(|scope| {
-        let down = scope.spawn(move || down.download(100 * MB, PACE));
-        let up = scope.spawn(move || up.upload(100 * MB, PACE));
-        let began = Instant::now();
-        work(serving, idle);
-        let busy = !down.is_finished() && !up.is_finished();
-        assert!(busy, "the transfers ended before the changes did ({:?})", began.elapsed());
-        let moved = |result: anyhow::Result<Transfer>, what: &str| {
-            let transfer = result.unwrap_or_else(|e| panic!("the {what} failed: {e:#}"));
-            assert!(
-                transfer.took < PACE + Duration::from_secs(5),
-                "the {what} stood still: {:?}",
-                transfer.took
-            );
-        };
-        moved(down.join().unwrap(), "download");
-        moved(up.join().unwrap(), "upload");
+        let down = scope.spawn(|| down.download(LEN, brake));
+        let up = scope.spawn(|| up.upload(LEN, brake));
+        let worked = catch_unwind(AssertUnwindSafe(|| work(serving, idle)));
+        done.store(true, Ordering::Relaxed);
+        down.join().unwrap().unwrap_or_else(|e| panic!("the download failed: {e:#}"));
+        up.join().unwrap().unwrap_or_else(|e| panic!("the upload failed: {e:#}"));
+        worked.unwrap_or_else(|panic| resume_unwind(panic));
     });
+}
+
+/// Two connections to the same one of servers 1 and 2, and the number of the other.
+fn two_with_one_server(lab: &Lab) -> ([(usize, Connection); 2], usize) {
+    let open = |_| {
+        let mut connection = Connection::open(VIP, 80).expect("a connection");
+        let name = connection.who().expect("a name");
+        (name.trim_start_matches("rs").parse().expect("a number"), connection)
+    };
+    let [first, _, third, _] = lab.client().run(|| [0; 4].map(open));
+    assert_eq!(first.0, third.0, "rr takes turns");
+    let idle = if first.0 == 1 { 2 } else { 1 };
+    ([first, third], idle)
 }
 
 #[test]
@@ -133,10 +133,10 @@ fn neighbours_come_and_go(lab: &Lab) {
                 client::upload(VIP, 80, 20 * MB).expect("upload");
             });
         };
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(traffic));
+        let outcome = catch_unwind(AssertUnwindSafe(traffic));
         stop.store(true, Ordering::Relaxed);
         assert!(flusher.join().expect("the flusher") > 10);
-        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
     });
 }
 

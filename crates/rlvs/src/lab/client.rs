@@ -7,11 +7,13 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a single step (connecting, the next bytes, an answer) may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bulk is moved in pieces of at most so many bytes.
+const PIECE: usize = 256 * 1024;
 
 /// Requests served, by server.
 pub type Tally = BTreeMap<String, usize>;
@@ -54,16 +56,18 @@ impl Connection {
         Ok(self.text()?.trim().to_owned())
     }
 
-    /// Fetches `len` bytes, taking at least `pace`, and compares their SHA-256 with what was asked for.
-    pub fn download(&mut self, len: u64, pace: Duration) -> Result<Transfer> {
+    /// Fetches `len` bytes and compares their SHA-256 with what was asked for. After each piece `brake` is told how many
+    /// bytes there are, and may take its time.
+    pub fn download(&mut self, len: u64, mut brake: impl FnMut(u64)) -> Result<Transfer> {
         let began = Instant::now();
         self.request(&format!("GET /bytes/{len}"), "")?;
         ensure!(self.response()? == len, "wrong length announced");
         let mut bytes = vec![0; len as usize];
-        let mut pace = Pace { began, len, pace, done: 0 };
-        for piece in bytes.chunks_mut(1 << 20) {
+        let mut done = 0;
+        for piece in bytes.chunks_mut(PIECE) {
             self.stream.read_exact(piece).context("downloading")?;
-            pace.keep(piece.len());
+            done += piece.len() as u64;
+            brake(done);
         }
         let took = began.elapsed();
         let mut hash = Sha256::new();
@@ -72,11 +76,11 @@ impl Connection {
         Ok(Transfer { bytes: len, took })
     }
 
-    /// Sends `len` bytes, taking at least `pace`; the server says which SHA-256 it saw.
-    pub fn upload(&mut self, len: u64, pace: Duration) -> Result<Transfer> {
+    /// Sends `len` bytes; the server says which SHA-256 it saw. `brake` as in [`Connection::download`].
+    pub fn upload(&mut self, len: u64, brake: impl FnMut(u64)) -> Result<Transfer> {
         let began = Instant::now();
         self.request("POST /upload", &format!("Content-Length: {len}\r\n"))?;
-        let mut to = Paced { to: self.stream.get_mut(), pace: Pace { began, len, pace, done: 0 } };
+        let mut to = Braked { to: self.stream.get_mut(), done: 0, brake };
         body::write(&mut to, len).context("uploading")?;
         let text = self.text()?;
         let took = began.elapsed();
@@ -145,12 +149,12 @@ pub fn tally_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
 
 /// As a whole: a new connection and a download as fast as it goes.
 pub fn download(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
-    Connection::open(addr, port)?.download(len, Duration::ZERO)
+    Connection::open(addr, port)?.download(len, |_| ())
 }
 
 /// As a whole: a new connection and an upload as fast as it goes.
 pub fn upload(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
-    Connection::open(addr, port)?.upload(len, Duration::ZERO)
+    Connection::open(addr, port)?.upload(len, |_| ())
 }
 
 /// A UDP socket that talks to one address and takes answers from nowhere else.
@@ -190,31 +194,18 @@ fn tally(requests: usize, mut one: impl FnMut() -> Result<String>) -> Result<Tal
     Ok(tally)
 }
 
-/// Sleeps as needed so that `len` bytes take at least `pace`.
-struct Pace {
-    began: Instant,
-    len: u64,
-    pace: Duration,
-    done: u64,
-}
-
-impl Pace {
-    fn keep(&mut self, more: usize) {
-        self.done += more as u64;
-        let due = self.pace.mul_f64(self.done as f64 / self.len as f64);
-        thread::sleep(due.saturating_sub(self.began.elapsed()));
-    }
-}
-
-struct Paced<'a> {
+/// A writer that tells after each piece how much was written.
+struct Braked<'a, F> {
     to: &'a mut TcpStream,
-    pace: Pace,
+    done: u64,
+    brake: F,
 }
 
-impl Write for Paced<'_> {
+impl<F: FnMut(u64)> Write for Braked<'_, F> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let n = self.to.write(bytes)?;
-        self.pace.keep(n);
+        let n = self.to.write(&bytes[..bytes.len().min(PIECE)])?;
+        self.done += n as u64;
+        (self.brake)(self.done);
         Ok(n)
     }
 
