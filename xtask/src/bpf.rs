@@ -1,4 +1,4 @@
-//! `cargo xtask bpf`: crates/rlvs-ebpf becomes the two objects that rlvs-control embeds.
+//! `cargo xtask bpf`: crates/rlvs-ebpf becomes the objects that rlvs-control embeds.
 //!
 //! The objects are committed, so users need no BPF toolchain. That asks for one thing: the same sources give the
 //! same bytes in every directory and on every machine, else nobody could tell whether the object is what the
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use toolchain::Toolchain;
 
-const PROGRAMS: [&str; 2] = ["rlvs-director", "rlvs-realserver"];
+const PROGRAMS: [&str; 3] = ["rlvs-director", "rlvs-realserver", "rlvs-bench"];
 const OBJECTS: &str = "crates/rlvs-control/bpf";
 const TARGET: &str = "bpfel-unknown-none";
 

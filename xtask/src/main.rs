@@ -1,5 +1,6 @@
 //! Everything CI and a contributor run, as `cargo xtask VERB`. One module per verb.
 
+mod bench;
 mod bpf;
 mod lint;
 mod shell;
@@ -19,6 +20,8 @@ struct Cli {
 enum Verb {
     /// Build the packet programs and write them to crates/rlvs-control/bpf
     Bpf(bpf::Args),
+    /// Measure what a packet costs, in nanoseconds (needs root)
+    Bench(bench::Args),
     /// Say whether the tools that build the packet programs are here, and which versions
     Toolchain,
     /// The rules of the house that clippy does not know: file length, dependency arrows, the packet path
@@ -28,6 +31,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Bpf(args) => bpf::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Toolchain => toolchain::run(),
         Verb::Lint => lint::run(),
     };

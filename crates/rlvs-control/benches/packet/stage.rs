@@ -1,0 +1,138 @@
+//! A director with one service, and its programs ready to be run.
+
+use crate::Result;
+use crate::net::{self, Net};
+use crate::wrapper::{Flows, Layer, Packet, Wrapper};
+use aya::programs::{ProgramFd, SchedClassifier, Xdp};
+use aya_obj::programs::XdpAttachType;
+use rlvs_control::attach::Mode;
+use rlvs_control::model::{Counters, Destination, Method, Protocol, Service, ServiceKey, Tunnel};
+use rlvs_control::{Balancer, Director};
+use rlvs_core::wire::tcp_flags::{ACK, SYN};
+use std::net::Ipv4Addr;
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+const PORT: u16 = 80;
+const SERVER_PORT: u16 = 8080;
+/// Packets in one go: some 20 to 50 ms, so that few goes meet the second at which a packet has to go up.
+const SLICE: u32 = 100_000;
+/// Enough packets in random order to reach every server.
+const PROBES: u32 = 64;
+
+pub struct Stage<'a> {
+    director: Director,
+    net: &'a Net,
+    wrapper: Wrapper,
+    key: ServiceKey,
+    xdp: ProgramFd,
+    tc: ProgramFd,
+}
+
+/// What a slice of packets showed.
+pub struct Slice {
+    /// For each packet, the wrapper included.
+    pub nanos: f64,
+    /// Of the packets.
+    pub forwarded: f64,
+}
+
+impl Stage<'_> {
+    pub fn new<'a>(method: Method, servers: u8, net: &'a Net) -> Result<Stage<'a>> {
+        let mut director = Director::here()?;
+        director.down()?;
+        for side in [net::CLIENT_SIDE, net::SERVER_SIDE] {
+            director.attach(side, Some(Mode::Xdp), Some(true))?;
+        }
+        let key = ServiceKey::Address { protocol: Protocol::Tcp, addr: VIP.into(), port: PORT };
+        director.add_service(&Service::new(key, "rr"))?;
+        for number in 0..servers {
+            director.add_destination(&key, &destination(number, method))?;
+        }
+        let dir = director.instance()?.ok_or("the director has no instance")?.dir.clone();
+        let xdp = Xdp::from_pin(dir.join("rlvs_xdp"), XdpAttachType::Interface)?.fd()?.try_clone()?;
+        let tc = SchedClassifier::from_pin(dir.join("rlvs_tc"))?.fd()?.try_clone()?;
+        Ok(Stage { director, net, wrapper: Wrapper::load()?, key, xdp, tc })
+    }
+
+    /// Opens connections and lets each of them see a packet of the established state.
+    pub fn fill(&mut self, flows: u32) -> Result<()> {
+        for flags in [SYN, ACK] {
+            self.wrapper.set(&request(flags), Flows::InOrder(flows))?;
+            let mut left = flows;
+            while left > 0 {
+                let now = left.min(SLICE);
+                self.probe(&request(flags))?;
+                self.wrapper.run(Layer::Xdp, self.net.client_side, now)?;
+                left -= now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the program of a layer on packets of these flows.
+    pub fn slice(&mut self, layer: Layer, packet: &Packet, flows: Flows) -> Result<Slice> {
+        let program = if layer == Layer::Xdp { &self.xdp } else { &self.tc };
+        self.wrapper.aim(layer, program)?;
+        self.wrapper.set(packet, flows)?;
+        let side = if packet.is_reply { self.net.server_side } else { self.net.client_side };
+        self.probe(packet)?;
+        let before = self.forwarded()?;
+        let (nanos, sent_away) = self.wrapper.run(layer, side, SLICE)?;
+        let forwarded = (self.forwarded()? - before) as f64 / f64::from(SLICE);
+        if forwarded > 0.999 && !sent_away {
+            return Err(
+                format!("{} counted packets as forwarded, and did not send them away", layer.word()).into()
+            );
+        }
+        Ok(Slice { nanos, forwarded })
+    }
+
+    /// The same with the empty program.
+    pub fn empty(&mut self, layer: Layer, packet: &Packet, flows: Flows) -> Result<f64> {
+        let empty = self.wrapper.empty(layer)?;
+        self.wrapper.aim(layer, &empty)?;
+        self.wrapper.set(packet, flows)?;
+        Ok(self.wrapper.run(layer, self.net.client_side, SLICE)?.0)
+    }
+
+    /// Once a second a packet for each server must take TC's way, and until it does XDP passes all of them up.
+    fn probe(&mut self, packet: &Packet) -> Result<()> {
+        self.wrapper.aim(Layer::Tc, &self.tc)?;
+        let side = if packet.is_reply { self.net.server_side } else { self.net.client_side };
+        self.wrapper.run(Layer::Tc, side, PROBES)?;
+        self.wrapper.aim(Layer::Xdp, &self.xdp)
+    }
+
+    fn forwarded(&mut self) -> Result<u64> {
+        let Counters { in_packets, out_packets, .. } = self.director.service(&self.key)?.counters;
+        Ok(in_packets + out_packets)
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        let _ = self.director.down();
+    }
+}
+
+/// From a client.
+pub fn request(tcp_flags: u8) -> Packet {
+    Packet { other: VIP, port: PORT, tcp_flags, is_reply: false }
+}
+
+/// From the first server to a client.
+pub fn reply() -> Packet {
+    Packet { other: net::server(0), port: SERVER_PORT, tcp_flags: ACK, is_reply: true }
+}
+
+fn destination(number: u8, method: Method) -> Destination {
+    Destination {
+        addr: net::server(number).into(),
+        port: if method == Method::Masquerade { SERVER_PORT } else { PORT },
+        method,
+        weight: 1,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        tunnel: Tunnel::default(),
+    }
+}
