@@ -28,6 +28,9 @@ enum Verb {
     Down,
     /// Make this host a real server: the VIP on lo, silence in ARP, tunnel packets taken out
     Realserver(verb::realserver::Args),
+    /// The same as calling this program by the name ipvsadm
+    #[command(disable_help_flag = true)]
+    Ipvsadm(verb::ipvsadm::Args),
     #[command(hide = true)]
     Responder(verb::responder::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Detach(args) => verb::attach::detach(args),
         Verb::Down => verb::attach::down(),
         Verb::Realserver(args) => verb::realserver::run(args),
+        Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
         Verb::Responder(args) => verb::responder::run(args),
     };
     match done {

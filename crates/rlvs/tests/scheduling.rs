@@ -95,11 +95,10 @@ fn without_a_server_the_client_is_told_at_once() {
 
 /// The servers' numbers in the order in which they serve new connections.
 fn order(lab: &Lab, proto: Proto, requests: usize) -> String {
-    let one = || match proto {
-        Proto::Tcp => client::who(VIP, 80),
-        Proto::Udp => client::ask(VIP, 53, Duration::from_secs(5)),
-    };
-    let names = lab.client().run(|| (0..requests).map(|_| one()).collect::<Result<Vec<_>, _>>());
+    let names = lab.client().run(|| match proto {
+        Proto::Tcp => client::order_tcp(VIP, 80, requests),
+        Proto::Udp => client::order_udp(VIP, 53, requests),
+    });
     names.expect("an answer").iter().map(|name| name.trim_start_matches("rs")).collect()
 }
 

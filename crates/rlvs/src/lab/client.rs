@@ -132,9 +132,14 @@ pub fn who(addr: Ipv4Addr, port: u16) -> Result<String> {
     Connection::open(addr, port)?.who()
 }
 
-/// `requests` connections one after the other; who served how many.
+/// `requests` connections one after the other; the names of the servers in this order.
+pub fn order_tcp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Vec<String>> {
+    in_turn(requests, || who(addr, port))
+}
+
+/// The same, counted.
 pub fn tally_tcp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
-    tally(requests, || who(addr, port))
+    Ok(count(&order_tcp(addr, port, requests)?))
 }
 
 /// One datagram from a port of its own; which server answers.
@@ -142,9 +147,19 @@ pub fn ask(addr: Ipv4Addr, port: u16, limit: Duration) -> Result<String> {
     Asker::open(addr, port)?.ask("what is your name?", limit)
 }
 
-/// `requests` datagrams, each from a port of its own; who served how many.
+/// `requests` datagrams, each from a port of its own; the names of the servers in this order.
+pub fn order_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Vec<String>> {
+    // A port that was given back could be given out again, and would not be a new connection.
+    let mut open = vec![];
+    in_turn(requests, || {
+        open.push(Asker::open(addr, port)?);
+        open[open.len() - 1].ask("what is your name?", PATIENCE)
+    })
+}
+
+/// The same, counted.
 pub fn tally_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
-    tally(requests, || ask(addr, port, PATIENCE))
+    Ok(count(&order_udp(addr, port, requests)?))
 }
 
 /// As a whole: a new connection and a download as fast as it goes.
@@ -185,13 +200,14 @@ impl Asker {
     }
 }
 
-fn tally(requests: usize, mut one: impl FnMut() -> Result<String>) -> Result<Tally> {
+fn in_turn(requests: usize, mut one: impl FnMut() -> Result<String>) -> Result<Vec<String>> {
+    (1..=requests).map(|n| one().with_context(|| format!("request {n} of {requests}"))).collect()
+}
+
+fn count(names: &[String]) -> Tally {
     let mut tally = Tally::new();
-    for n in 1..=requests {
-        let server = one().with_context(|| format!("request {n} of {requests}"))?;
-        *tally.entry(server).or_default() += 1;
-    }
-    Ok(tally)
+    names.iter().for_each(|name| *tally.entry(name.clone()).or_default() += 1);
+    tally
 }
 
 /// A writer that tells after each piece how much was written.

@@ -7,6 +7,18 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+#[derive(clap::Args)]
+pub struct Args {
+    /// What ipvsadm takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+    args: Vec<OsString>,
+}
+
+/// `rlvs ipvsadm …`
+pub fn verb(args: Args) -> ExitCode {
+    run("ipvsadm", &args.args).unwrap_or(ExitCode::FAILURE)
+}
+
 /// Runs the program with this name, if it is one of the three.
 pub fn run(name: &str, args: &[OsString]) -> Option<ExitCode> {
     let program = match name {
