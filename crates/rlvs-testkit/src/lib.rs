@@ -14,6 +14,7 @@
 //! | [`reference`] | the schedulers again, as naive as possible, for comparison |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
+mod audit;
 mod brain;
 pub mod golden;
 mod hands;
@@ -28,6 +29,7 @@ pub mod rows;
 mod rules;
 mod world;
 
+pub use audit::audit;
 pub use brain::{Brain, Driver, Stack, Where};
 pub use hands::{Outcome, arrive, receive};
 pub use memory::{Row, Rows};

@@ -68,6 +68,11 @@ impl Word {
     pub const fn is_live(self) -> bool {
         self.0 & Word::LIFE == Word::LIVE
     }
+    /// Live, and not closed and opened again since `seen`.
+    #[inline(always)]
+    pub const fn is_same_life(self, seen: Word) -> bool {
+        self.is_live() && (self.0 ^ seen.0) & Word::GENERATION == 0
+    }
     #[inline(always)]
     pub const fn is_pending(self) -> bool {
         self.0 & Word::LIFE == Word::PENDING

@@ -8,17 +8,22 @@ use crate::proto::{self, View};
 use crate::wire::{Addr, Packet};
 
 /// The next state, its timeout, and, when the connection becomes active or inactive, its server's counts. Of several
-/// processors only the one whose swap succeeds moves the counts.
+/// processors only the one whose swap succeeds moves the counts. `seen` is the entry's word from before `dest` was read
+/// from it.
 #[inline(always)]
 pub fn advance<A: Addr, M: Mem, D: Mem>(
     packet: &Packet<A>,
     conn: Entry<A, M>,
+    seen: Word,
     dest: D,
     settings: &Settings,
     view: View,
     now: u32,
 ) {
     let old = conn.word();
+    if !old.is_same_life(seen) {
+        return; // closed meanwhile; what is in its place now is not this packet's
+    }
     let mut new = old;
     let mut view = view;
     if view == View::Output {

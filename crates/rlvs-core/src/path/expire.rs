@@ -8,12 +8,6 @@ use crate::conn::Entry;
 use crate::conn::tags::tag;
 use crate::wire::Addr;
 
-/// Closes an entry that is due.
-#[inline(always)]
-pub fn expire<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>) {
-    close_connection(tables, conn, conn.word());
-}
-
 /// Closes all due entries of one set.
 #[inline(always)]
 pub fn sweep_set<A: Addr, T: Tables<A>>(tables: &T, index: u32, now: u32) {

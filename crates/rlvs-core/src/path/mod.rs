@@ -22,7 +22,7 @@ pub use account::account;
 pub use admit::{admit, starts_anew};
 pub use advance::advance;
 pub use decision::{Decision, DropReason, Located, Plan, Verdict};
-pub use expire::{expire, sweep_set};
+pub use expire::sweep_set;
 pub use hop::{Hop, hop_flag, next_hop, reply_hop};
 pub use load::{close_connection, recompute_overload};
 pub use schedule::{open_conn, schedule};
@@ -32,6 +32,7 @@ pub use tables::{Candidate, Layer, Look, Tables};
 use crate::conn::{Entry, Flow};
 use crate::fwd;
 use crate::maps::{Settings, dest_flag, filter_bit};
+use crate::mem::Mem;
 use crate::proto::View;
 use crate::wire::{Addr, Packet, icmp};
 
@@ -89,6 +90,10 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     let Some((conn, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
         return Decision::PASS;
     };
+    let seen = conn.word();
+    if !is_still(packet, conn, view) {
+        return Decision::drop(DropReason::Contended);
+    }
     let Some((dest, state)) = tables.dest(conn.dest()).zip(tables.dest_state(conn.dest())) else {
         return Decision::PASS;
     };
@@ -103,17 +108,30 @@ pub fn deliver<A: Addr, T: Tables<A>>(
             fwd::forward(packet, conn, dest, settings, tables, plan)
         }
     };
-    if decision == Decision::PASS {
+    // What a server on this machine gets is counted too; by TC, or it would be counted twice.
+    let local = view == View::Input && plan.hop.has(hop_flag::LOCAL);
+    if decision == Decision::PASS && !local {
         return Decision::PASS;
     }
-    if !tables.can_finish(packet, decision, plan) {
+    if !tables.can_finish(packet, decision, plan) || (local && T::LAYER == Layer::Driver) {
         return Decision::UP;
     }
-    advance(packet, conn, state, settings, view, now);
+    advance(packet, conn, seen, state, settings, view, now);
     if dest.is_available() {
         account(packet, conn.dest(), view, tables);
     }
     decision
+}
+
+/// Is the entry that was found still the packet's? Another processor may have closed it meanwhile and opened another
+/// connection in its place.
+#[inline(always)]
+fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) -> bool {
+    if view == View::Output {
+        conn.is_outbound(packet.dst, packet.dport, packet.src, packet.sport, packet.proto)
+    } else {
+        conn.is_inbound(&flow(packet))
+    }
 }
 
 /// The service has nobody for the packet.
@@ -128,12 +146,9 @@ fn find_conn<A: Addr, T: Tables<A>>(
     now: u32,
 ) -> Option<Entry<A, T::Set>> {
     let conn = tables.find_inbound(&flow(packet))?;
-    if conn.has_expired(now) {
-        expire(tables, conn);
-        return None;
-    }
-    if starts_anew(packet, conn.word(), settings) {
-        close_connection(tables, conn, conn.word());
+    let seen = conn.word();
+    if conn.has_expired(now) || starts_anew(packet, seen, settings) {
+        close_connection(tables, conn, seen);
         return None;
     }
     Some(conn)

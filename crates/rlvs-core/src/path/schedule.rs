@@ -6,8 +6,9 @@ use super::{DropReason, Located, Tables, admit, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
 use crate::conn::{self, Inserted};
 use crate::fwd::Method;
-use crate::maps::{DestConfig, NONE, ServiceConfig, global};
+use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global};
 use crate::mem::Mem;
+use crate::proto;
 use crate::sched;
 use crate::wire::{Addr, Packet};
 
@@ -32,7 +33,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
         return Located::NoServer;
     };
-    match conn::insert(tables, &new_entry(packet, dest_id, dest, now)) {
+    match conn::insert(tables, &new_entry(packet, dest_id, dest, settings, now)) {
         Inserted::New(entry, _) => {
             bind(dest, state);
             if let Some(global) = tables.global() {
@@ -65,7 +66,13 @@ pub fn schedule<A: Addr, T: Tables<A>>(
 }
 
 #[inline(always)]
-fn new_entry<A: Addr>(packet: &Packet<A>, dest_id: u32, dest: &DestConfig, now: u32) -> NewEntry<A> {
+fn new_entry<A: Addr>(
+    packet: &Packet<A>,
+    dest_id: u32,
+    dest: &DestConfig,
+    settings: &Settings,
+    now: u32,
+) -> NewEntry<A> {
     // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
     let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
     NewEntry {
@@ -75,7 +82,8 @@ fn new_entry<A: Addr>(packet: &Packet<A>, dest_id: u32, dest: &DestConfig, now: 
         word: Word::new(0, dest.method, Word::INACTIVE | seen),
         dest: dest_id,
         now,
-        timeout: u32::MAX >> 1,
+        // Until the packet was delivered; if that fails, nothing else ends the entry.
+        timeout: settings.timeouts[proto::timeout_index(packet.proto, 0) & 63],
         control: NONE,
         mark: packet.mark,
     }
