@@ -47,7 +47,9 @@ pub enum Error {
     #[error("cannot load the packet programs: {reason}")]
     Load { reason: String },
     /// Pinned state of another version of rlvs.
-    #[error("the pinned state in {path} has layout {found}, this rlvs has {ours}; `rlvs down` removes it (and its rules)")]
+    #[error(
+        "the pinned state in {path} has layout {found}, this rlvs has {ours}; `rlvs down` removes it (and its rules)"
+    )]
     Layout { path: String, found: u32, ours: u32 },
 }
 

@@ -124,7 +124,11 @@ impl Instance {
         let settings = map::<Settings>(dir, "SETTINGS")?;
         let layout = settings.get(0).layout;
         if layout != 0 && layout != LAYOUT_VERSION {
-            return Err(Error::Layout { path: dir.display().to_string(), found: layout, ours: LAYOUT_VERSION });
+            return Err(Error::Layout {
+                path: dir.display().to_string(),
+                found: layout,
+                ours: LAYOUT_VERSION,
+            });
         }
         let program = SchedClassifier::from_pin(dir.join(object::COMMAND));
         let command = program.map_err(|e| {
@@ -157,10 +161,14 @@ impl Instance {
             place.copy_from_slice(&word.to_ne_bytes());
         }
         let mut answer = [0u8; 256];
-        let options =
-            TestRunOptions { data_in: Some(&packet), data_out: Some(&mut answer), ..TestRunOptions::default() };
+        let options = TestRunOptions {
+            data_in: Some(&packet),
+            data_out: Some(&mut answer),
+            ..TestRunOptions::default()
+        };
         let failed = |e: io::Error| Error::system(format!("running the command program (order {op})"), e);
-        let result = self.command.test_run(options).map_err(|e| failed(io::Error::other(object::chain(&e))))?;
+        let result =
+            self.command.test_run(options).map_err(|e| failed(io::Error::other(object::chain(&e))))?;
         if result.return_value != 0 {
             return Err(failed(io::Error::from_raw_os_error(result.return_value as i32)));
         }

@@ -11,8 +11,8 @@ mod instance;
 mod links;
 pub mod model;
 mod object;
-mod shared;
 pub mod realserver;
+mod shared;
 
 pub use balancer::Balancer;
 pub use director::{Director, DropCount, MapFill, Status};

@@ -21,8 +21,19 @@ const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
 pub const MAPS: [&str; 13] = [
-    "SETTINGS", "FILTER", "SERVICES", "SERVICE", "DEST", "LINKS", "DEST_STATE", "SCHED_STATE", "STATS", "DROPS",
-    "CONNS", "GLOBAL", "TICKER",
+    "SETTINGS",
+    "FILTER",
+    "SERVICES",
+    "SERVICE",
+    "DEST",
+    "LINKS",
+    "DEST_STATE",
+    "SCHED_STATE",
+    "STATS",
+    "DROPS",
+    "CONNS",
+    "GLOBAL",
+    "TICKER",
 ];
 
 /// How many of everything.
@@ -85,7 +96,8 @@ pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
         Error::system(format!("pinning {what} in {}", dir.display()), std::io::Error::other(chain(e)))
     };
     for name in MAPS {
-        let map = ebpf.map(name).ok_or_else(|| Error::Load { reason: format!("the object has no map {name}") })?;
+        let map =
+            ebpf.map(name).ok_or_else(|| Error::Load { reason: format!("the object has no map {name}") })?;
         map.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
     }
     for name in [XDP, XDP_SKB] {
@@ -101,7 +113,9 @@ pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
 
 /// Pins a link that lives as long as this network namespace: a look-up program that lets every socket be found.
 pub fn pin_namespace_link(ebpf: &mut Ebpf, path: &Path) -> Result<()> {
-    let problem = |e: &dyn std::error::Error| Error::system("noting the network namespace", std::io::Error::other(chain(e)));
+    let problem = |e: &dyn std::error::Error| {
+        Error::system("noting the network namespace", std::io::Error::other(chain(e)))
+    };
     let program: &mut SkLookup = typed(ebpf, NAMESPACE)?;
     program.load().map_err(|e| problem(&e))?;
     let namespace = std::fs::File::open("/proc/thread-self/ns/net").map_err(|e| problem(&e))?;
@@ -121,8 +135,9 @@ where
 
 /// A map by its pin.
 pub fn open_map(dir: &Path, name: &str) -> Result<aya::maps::MapData> {
-    aya::maps::MapData::from_pin(dir.join(name))
-        .map_err(|e| Error::system(format!("opening {}", dir.join(name).display()), std::io::Error::other(chain(&e))))
+    aya::maps::MapData::from_pin(dir.join(name)).map_err(|e| {
+        Error::system(format!("opening {}", dir.join(name).display()), std::io::Error::other(chain(&e)))
+    })
 }
 
 /// The same as a hash map.
@@ -131,14 +146,18 @@ pub fn open_hash<K: aya::Pod, V: aya::Pod>(
     name: &str,
 ) -> Result<aya::maps::HashMap<aya::maps::MapData, K, V>> {
     let map = Map::HashMap(open_map(dir, name)?);
-    map.try_into().map_err(|e: aya::maps::MapError| Error::system(format!("opening map {name}"), std::io::Error::other(e)))
+    map.try_into().map_err(|e: aya::maps::MapError| {
+        Error::system(format!("opening map {name}"), std::io::Error::other(e))
+    })
 }
 
 /// Says in our words why the kernel refused.
 fn refused(e: aya::EbpfError) -> Error {
     let text = chain(&e);
     if text.contains("Operation not permitted") || text.contains("os error 1)") {
-        return Error::PermissionDenied("loading packet programs needs root (CAP_BPF and CAP_NET_ADMIN)".into());
+        return Error::PermissionDenied(
+            "loading packet programs needs root (CAP_BPF and CAP_NET_ADMIN)".into(),
+        );
     }
     if text.contains("os error 12)") || text.contains("os error 7)") {
         return Error::Load { reason: format!("not enough memory for the tables: {text}") };
@@ -168,7 +187,8 @@ fn hz() -> u32 {
     if rc != 0 || resolution.tv_nsec == 0 {
         return 250;
     }
-    (1_000_000_000 + resolution.tv_nsec as u64 / 2).checked_div(resolution.tv_nsec as u64).unwrap_or(250) as u32
+    (1_000_000_000 + resolution.tv_nsec as u64 / 2).checked_div(resolution.tv_nsec as u64).unwrap_or(250)
+        as u32
 }
 
 fn possible_cpus() -> u32 {

@@ -21,10 +21,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub unsafe trait Words: Copy + 'static {}
 // SAFETY: see the layout tests in rlvs-core.
 unsafe impl Words for Settings {}
+// SAFETY: likewise.
 unsafe impl Words for Filter {}
+// SAFETY: likewise.
 unsafe impl Words for ServiceConfig {}
+// SAFETY: likewise.
 unsafe impl Words for DestConfig {}
+// SAFETY: two words.
 unsafe impl Words for u64 {}
+// SAFETY: so many words.
 unsafe impl<const N: usize> Words for [u32; N] {}
 
 /// A service key as aya wants it.
@@ -45,7 +50,8 @@ pub struct Shared<T> {
 
 impl<T: Words> Shared<T> {
     pub fn map(map: &MapData, name: &str) -> Result<Shared<T>> {
-        let info: MapInfo = map.info().map_err(|e| Error::system(format!("reading map {name}"), io::Error::other(e)))?;
+        let info: MapInfo =
+            map.info().map_err(|e| Error::system(format!("reading map {name}"), io::Error::other(e)))?;
         let stride = size_of::<T>().next_multiple_of(8);
         if info.value_size() as usize != size_of::<T>() {
             let why = format!("values have {} bytes, not {}", info.value_size(), size_of::<T>());
@@ -55,12 +61,25 @@ impl<T: Words> Shared<T> {
         // SAFETY: a new mapping of a file descriptor that is open; nothing of ours is touched.
         let start = unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, map.fd().as_fd().as_raw_fd(), 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                protection,
+                libc::MAP_SHARED,
+                map.fd().as_fd().as_raw_fd(),
+                0,
+            )
         };
         if start == libc::MAP_FAILED {
             return Err(Error::system(format!("mapping {name} into memory"), io::Error::last_os_error()));
         }
-        Ok(Shared { start: start.cast(), stride_words: stride / 4, len: info.max_entries(), bytes, _values: PhantomData })
+        Ok(Shared {
+            start: start.cast(),
+            stride_words: stride / 4,
+            len: info.max_entries(),
+            bytes,
+            _values: PhantomData,
+        })
     }
 
     pub fn len(&self) -> u32 {
@@ -133,7 +152,7 @@ impl Row<'_> {
         unsafe { AtomicU32::from_ptr(self.at(word)) }
     }
     fn atomic64(self, word: usize) -> &'static AtomicU64 {
-        assert!(word % 2 == 0 && word + 1 < self.len);
+        assert!(word.is_multiple_of(2) && word + 1 < self.len);
         // SAFETY: as above; values start at multiples of 8 bytes.
         unsafe { AtomicU64::from_ptr(self.at(word).cast()) }
     }
@@ -162,6 +181,8 @@ impl Mem for Row<'_> {
         self.atomic64(word).store(value, Ordering::Relaxed)
     }
     fn compare_swap64(self, word: usize, old: u64, new: u64) -> u64 {
-        self.atomic64(word).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|x| x)
+        self.atomic64(word)
+            .compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+            .unwrap_or_else(|x| x)
     }
 }

@@ -65,7 +65,12 @@ pub fn attach_all(instance: &Instance) -> Result<()> {
 }
 
 /// Attaches one interface, in the mode given or the one that suits it. Replaces what of ours is there.
-pub fn attach(instance: &Instance, interface: &Interface, mode: Option<Mode>, target: RedirectInto) -> Result<Mode> {
+pub fn attach(
+    instance: &Instance,
+    interface: &Interface,
+    mode: Option<Mode>,
+    target: RedirectInto,
+) -> Result<Mode> {
     let wanted = mode.unwrap_or_else(|| interface.suitable_mode());
     tc::attach(instance, interface)?;
     let got = match wanted {
@@ -128,7 +133,8 @@ fn mode_of(instance: &Instance, interface: &Interface) -> Option<Mode> {
 
 fn set_flags(instance: &Instance, ifindex: u32, flags: u32) -> Result<()> {
     let mut map = object::open_hash::<u32, u32>(&instance.dir, "LINKS")?;
-    map.insert(ifindex, flags, 0).map_err(|e| Error::system("writing map LINKS", io::Error::other(object::chain(&e))))
+    map.insert(ifindex, flags, 0)
+        .map_err(|e| Error::system("writing map LINKS", io::Error::other(object::chain(&e))))
 }
 
 fn flags(instance: &Instance, ifindex: u32) -> Result<u32> {

@@ -5,7 +5,9 @@ use super::{Interface, failed, unpin};
 use crate::instance::Instance;
 use crate::{Error, Result, object};
 use aya::programs::links::FdLink;
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use std::path::PathBuf;
 
@@ -51,10 +53,10 @@ fn attach_clsact(instance: &Instance, interface: &Interface, program: &mut Sched
         Err(TcError::AlreadyAttached) => {}
         Err(e) => return Err(fail(&e)),
     }
-    let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: handle(), ..NlOptions::default() });
-    let id = program
-        .attach_with_options(&interface.name, TcAttachType::Ingress, options)
-        .map_err(|e| fail(&e))?;
+    let options =
+        TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: handle(), ..NlOptions::default() });
+    let id =
+        program.attach_with_options(&interface.name, TcAttachType::Ingress, options).map_err(|e| fail(&e))?;
     // The link must not be dropped: that would take the classifier off again.
     std::mem::forget(program.take_link(id).map_err(|e| fail(&e))?);
     crate::instance::make_dir(&note(instance, interface.ifindex))
@@ -68,7 +70,8 @@ pub fn detach(instance: &Instance, interface: &Interface) -> Result<()> {
     unpin(&path(instance, interface.ifindex))?;
     let note = note(instance, interface.ifindex);
     if note.exists() {
-        let link = SchedClassifierLink::attached(&interface.name, TcAttachType::Ingress, PRIORITY, handle(), None);
+        let link =
+            SchedClassifierLink::attached(&interface.name, TcAttachType::Ingress, PRIORITY, handle(), None);
         if let Ok(link) = link {
             drop(link); // detaches
         }

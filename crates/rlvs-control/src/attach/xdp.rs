@@ -26,7 +26,8 @@ pub fn attach(instance: &Instance, interface: &Interface, mode: Mode) -> Result<
     };
     let what = if mode == Mode::Skb { "generic XDP" } else { "native XDP" };
     let fail = |e: &dyn std::error::Error| failed(what, interface, e);
-    let mut program = Xdp::from_pin(instance.dir.join(name), XdpAttachType::Interface).map_err(|e| fail(&e))?;
+    let mut program =
+        Xdp::from_pin(instance.dir.join(name), XdpAttachType::Interface).map_err(|e| fail(&e))?;
     let id = program.attach_to_if_index(interface.ifindex, flags).map_err(|e| fail(&e))?;
     let link: XdpLink = program.take_link(id).map_err(|e| fail(&e))?;
     let link: FdLink = link.try_into().map_err(|e: aya::programs::links::LinkError| fail(&e))?;

@@ -148,7 +148,8 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
         return Err(Error::Invalid(format!("the real server's address {} is not unicast", d.addr)));
     }
     if d.lower_threshold > d.upper_threshold {
-        let what = format!("lower threshold {} above upper threshold {}", d.lower_threshold, d.upper_threshold);
+        let what =
+            format!("lower threshold {} above upper threshold {}", d.lower_threshold, d.upper_threshold);
         return Err(Error::OutOfRange(what));
     }
     let service_family = convert::key_view(&instance.service.get(service).key).family();

@@ -53,4 +53,3 @@ fn set(bits: &mut [u32; 2048], folded: u32) {
     let (word, bit) = filter_bit(folded);
     bits[word] |= bit;
 }
-

@@ -111,7 +111,10 @@ impl Director {
 }
 
 fn named(name: &str) -> Result<attach::Interface> {
-    attach::interfaces()?.into_iter().find(|i| i.name == name).ok_or_else(|| Error::NoSuchDevice(name.to_string()))
+    attach::interfaces()?
+        .into_iter()
+        .find(|i| i.name == name)
+        .ok_or_else(|| Error::NoSuchDevice(name.to_string()))
 }
 
 impl Balancer for Director {
@@ -220,7 +223,8 @@ impl Balancer for Director {
         let instance = self.instance_or_new()?;
         let hz = instance.hz;
         instance.settings.edit(0, |s| {
-            let given = [(TCP, timeouts.tcp_secs), (TCP_FIN, timeouts.tcp_fin_secs), (UDP, timeouts.udp_secs)];
+            let given =
+                [(TCP, timeouts.tcp_secs), (TCP_FIN, timeouts.tcp_fin_secs), (UDP, timeouts.udp_secs)];
             for (index, secs) in given {
                 if secs != 0 {
                     s.timeouts[index] = secs.saturating_mul(hz);

@@ -48,7 +48,8 @@ impl Director {
                 sweeper_ticks: 0,
             });
         };
-        let services = (0..i.service.len()).filter(|n| i.service.get(*n).flags & service_flag::IN_USE != 0).count();
+        let services =
+            (0..i.service.len()).filter(|n| i.service.get(*n).flags & service_flag::IN_USE != 0).count();
         let dests = (0..i.dest.len()).filter(|n| i.dest.get(*n).flags & dest_flag::IN_USE != 0).count();
         let global = i.global.words(0);
         let fill = |name, used, capacity| MapFill { name, used, capacity };

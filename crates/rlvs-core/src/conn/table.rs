@@ -24,6 +24,12 @@ pub trait Sets<A> {
     fn seed(&self) -> u64;
     /// Takes steps until one says stop, at most `limit`. (In the kernel a loop whose body the verifier sees once.)
     fn repeat<S: Step>(&self, limit: u32, steps: &mut S);
+    /// The same number, but one the verifier does not know. Linux 6.1 looks at the body of a loop only once, with the
+    /// values it has before the first step; a branch that these decide it takes for good. So what a body both reads
+    /// and writes must start as an unknown.
+    fn unknown(&self, number: u32) -> u32 {
+        number
+    }
 }
 
 /// The body of a loop.
@@ -118,14 +124,14 @@ fn find<A: Addr, S: Sets<A>>(sets: &S, wanted: Wanted<A>) -> Option<Entry<A, S::
     let set = sets.set(index)?;
     let mut matches = Matches::of(set, p.tag, Entry::<A, S::Set>::WAYS);
     if matches.any() {
-        let e = Entry::new(set, matches.next(), index);
+        let e = Entry::new(set, matches.take(), index);
         if wanted.is(e) {
             return Some(e);
         }
     } else if set.load(OVERFLOWED) == 0 {
         return None;
     }
-    let mut search = Search { walk: Walk::new(sets, p)?, wanted, found: NONE };
+    let mut search = Search { walk: Walk::new(sets, p)?, wanted, found: sets.unknown(NONE) };
     sets.repeat(2 * WAYS as u32 + 2, &mut search);
     if search.found == NONE { None } else { Entry::at(sets, search.found) }
 }
@@ -138,7 +144,8 @@ struct Walk<M> {
     second_index: u32,
     tag: u8,
     matches: Matches,
-    at_home: bool,
+    /// 1 in the home set, 0 in the second.
+    at_home: u32,
 }
 
 impl<M: Mem> Walk<M> {
@@ -148,19 +155,19 @@ impl<M: Mem> Walk<M> {
         let second_index = p.second & sets.set_mask();
         let (set, second) = (sets.set(index)?, sets.set(second_index)?);
         let matches = Matches::of(set, p.tag, Entry::<A, M>::WAYS);
-        Some(Walk { set, second, index, second_index, tag: p.tag, matches, at_home: true })
+        Some(Walk { set, second, index, second_index, tag: p.tag, matches, at_home: sets.unknown(1) })
     }
 
     /// The next entry; `Err(true)` at the end, `Err(false)` to go on.
     #[inline(always)]
     fn next<A: Addr>(&mut self) -> Result<Entry<A, M>, bool> {
         if self.matches.any() {
-            return Ok(Entry::new(self.set, self.matches.next(), self.index));
+            return Ok(Entry::new(self.set, self.matches.take(), self.index));
         }
-        if !self.at_home || self.set.load(OVERFLOWED) == 0 {
+        if self.at_home == 0 || self.set.load(OVERFLOWED) == 0 {
             return Err(true);
         }
-        self.at_home = false;
+        self.at_home = 0;
         (self.set, self.index) = (self.second, self.second_index);
         self.matches = Matches::of(self.set, self.tag, Entry::<A, M>::WAYS);
         Err(false)
@@ -231,16 +238,16 @@ fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, p: Place, mine: Entry<A, S::Set>, f
     let Some(walk) = Walk::new(sets, p) else {
         return true;
     };
-    let mut rivals = Rivals { walk, flow: *flow, mine: mine.id, lost: false };
+    let mut rivals = Rivals { walk, flow: *flow, mine: mine.id, lost: sets.unknown(0) };
     sets.repeat(2 * WAYS as u32 + 2, &mut rivals);
-    rivals.lost
+    rivals.lost != 0
 }
 
 struct Rivals<A, M> {
     walk: Walk<M>,
     flow: Flow<A>,
     mine: u32,
-    lost: bool,
+    lost: u32,
 }
 
 impl<A: Addr, M: Mem> Step for Rivals<A, M> {
@@ -253,7 +260,7 @@ impl<A: Addr, M: Mem> Step for Rivals<A, M> {
         let word = other.word();
         if other.id != self.mine && other.is_inbound(&self.flow) {
             let wins = word.is_live() || word.is_pending() && (other.id < self.mine || !other.close(word));
-            self.lost |= wins;
+            self.lost |= wins as u32;
             return wins;
         }
         false

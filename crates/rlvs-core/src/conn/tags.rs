@@ -44,7 +44,7 @@ impl Matches {
 
     /// Takes out the lowest way; only where there is one.
     #[inline(always)]
-    pub fn next(&mut self) -> usize {
+    pub fn take(&mut self) -> usize {
         if self.low != 0 {
             let way = lowest(self.low);
             self.low &= self.low.wrapping_sub(1);
@@ -75,7 +75,7 @@ pub fn claim<M: Mem>(set: M, tag: u8, ways: usize) -> Option<usize> {
         if !free.any() {
             return None;
         }
-        let way = free.next();
+        let way = free.take();
         let word = way >> 2;
         let shift = (way & 3) * 8;
         let old = set.load(word);

@@ -13,7 +13,8 @@ pub fn account<A: Addr, T: Tables<A>>(packet: &Packet<A>, dest: u32, view: View,
     let Some(row) = tables.stats(dest) else {
         return;
     };
-    let (packets, bytes) = if view == View::Output { (OUT_PACKETS, OUT_BYTES) } else { (IN_PACKETS, IN_BYTES) };
+    let (packets, bytes) =
+        if view == View::Output { (OUT_PACKETS, OUT_BYTES) } else { (IN_PACKETS, IN_BYTES) };
     row.store64(packets, row.load64(packets).wrapping_add(1));
     row.store64(bytes, row.load64(bytes).wrapping_add(packet.total_len as u64));
 }

@@ -23,7 +23,8 @@ pub fn admit<A>(packet: &Packet<A>, settings: &Settings) -> bool {
 /// Does a SYN on this old connection open a new one? (`conn_reuse_mode`; a SYN never waits.)
 #[inline(always)]
 pub fn starts_anew<A>(packet: &Packet<A>, word: Word, settings: &Settings) -> bool {
-    if packet.proto != ip_proto::TCP || packet.tcp_flags & (SYN | RST) != SYN || settings.conn_reuse_mode == 0 {
+    if packet.proto != ip_proto::TCP || packet.tcp_flags & (SYN | RST) != SYN || settings.conn_reuse_mode == 0
+    {
         return false;
     }
     let state = word.state();

@@ -46,7 +46,9 @@ impl Decision {
         Decision(match error {
             icmp::Error::PortUnreachable => PORT_UNREACHABLE | reason as u64,
             icmp::Error::TimeExceeded => TIME_EXCEEDED | reason as u64,
-            icmp::Error::FragmentationNeeded { mtu } => FRAGMENTATION_NEEDED | (mtu as u64) << 8 | reason as u64,
+            icmp::Error::FragmentationNeeded { mtu } => {
+                FRAGMENTATION_NEEDED | (mtu as u64) << 8 | reason as u64
+            }
         })
     }
 
@@ -197,8 +199,11 @@ mod tests {
         }
         for r in DropReason::ALL {
             assert_eq!(Decision::drop(*r).verdict(), Verdict::Drop(*r));
-            let errors =
-                [icmp::Error::PortUnreachable, icmp::Error::TimeExceeded, icmp::Error::FragmentationNeeded { mtu: 1480 }];
+            let errors = [
+                icmp::Error::PortUnreachable,
+                icmp::Error::TimeExceeded,
+                icmp::Error::FragmentationNeeded { mtu: 1480 },
+            ];
             for e in errors {
                 assert_eq!(Decision::answer(e, *r).verdict(), Verdict::Answer(e, *r));
                 assert!(Decision::answer(e, *r).is_answer() && !Decision::drop(*r).is_answer());

@@ -38,7 +38,12 @@ use crate::wire::{Addr, Packet, icmp};
 
 /// What happens to a packet. `now` in jiffies; `plan` is filled in when the answer is [`Verdict::Forward`].
 #[inline(always)]
-pub fn decide<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32, plan: &mut Plan<A>) -> Decision {
+pub fn decide<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> Decision {
     let located = locate(packet, tables, now);
     deliver(packet, located, tables, now, plan)
 }
@@ -156,7 +161,11 @@ fn find_conn<A: Addr, T: Tables<A>>(
 
 /// The live masqueraded connection of a server's packet.
 #[inline(always)]
-fn find_reply_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Option<Entry<A, T::Set>> {
+fn find_reply_conn<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    now: u32,
+) -> Option<Entry<A, T::Set>> {
     let server = (packet.src, packet.sport);
     let client = (packet.dst, packet.dport);
     let conn = tables.find_outbound(packet.proto, server, client)?;
@@ -168,7 +177,11 @@ fn find_reply_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u
 /// service was deleted the packet is the stack's.
 #[inline(always)]
 fn gone(dest_flags: u32) -> Decision {
-    if dest_flags & dest_flag::SERVICE_GONE != 0 { Decision::PASS } else { Decision::drop(DropReason::ServerGone) }
+    if dest_flags & dest_flag::SERVICE_GONE != 0 {
+        Decision::PASS
+    } else {
+        Decision::drop(DropReason::ServerGone)
+    }
 }
 
 /// The flow of a client's packet.

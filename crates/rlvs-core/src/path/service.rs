@@ -10,7 +10,11 @@ const FTP_DATA: Be16 = Be16::new(20);
 
 /// The service, or none. The order is the one of IPVS (Linux 6.1, `ip_vs_service_find`).
 #[inline(always)]
-pub fn find_service<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, settings: &Settings) -> Option<u32> {
+pub fn find_service<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    settings: &Settings,
+) -> Option<u32> {
     if packet.mark != 0 && settings.mark_services != 0 {
         let id = tables.service_id(&mark_key::<A>(packet.mark));
         if id.is_some() {

@@ -33,11 +33,7 @@ pub const fn timeout_index(proto: u8, state: u8) -> usize {
 /// The state after a packet.
 #[inline(always)]
 pub fn next_state<A>(packet: &Packet<A>, view: View, state: u8, secure: bool) -> u8 {
-    if packet.proto == ip_proto::TCP {
-        tcp::next(packet.tcp_flags, view, state, secure)
-    } else {
-        udp::NORMAL
-    }
+    if packet.proto == ip_proto::TCP { tcp::next(packet.tcp_flags, view, state, secure) } else { udp::NORMAL }
 }
 
 /// Does a connection in this state count as active?

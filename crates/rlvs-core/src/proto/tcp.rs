@@ -144,7 +144,11 @@ mod tests {
         let fin = [(Input, SYN), (Output, SYN | ACK), (Input, ACK), (Input, FIN | ACK)];
         assert_eq!(walk(&fin), CLOSE_WAIT);
         assert_eq!(next(FIN | ACK, Output, CLOSE_WAIT, false), TIME_WAIT);
-        assert_eq!(walk(&[(Input, SYN), (Input, RST)]), SYN_RECV, "a client's RST in SYN_RECV changes nothing");
+        assert_eq!(
+            walk(&[(Input, SYN), (Input, RST)]),
+            SYN_RECV,
+            "a client's RST in SYN_RECV changes nothing"
+        );
     }
 
     #[test]

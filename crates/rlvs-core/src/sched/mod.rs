@@ -109,7 +109,7 @@ impl Look for First {
 /// The first destination from `first` on with at least this weight, or `NONE`.
 #[inline(always)]
 pub(crate) fn first_with<A: Addr, T: Tables<A>>(tables: &T, first: u32, min_weight: u32) -> u32 {
-    let mut look = First { min_weight, found: crate::maps::NONE };
+    let mut look = First { min_weight, found: tables.unknown(crate::maps::NONE) };
     tables.each_dest(first, &mut look);
     look.found
 }

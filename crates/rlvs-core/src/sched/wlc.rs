@@ -10,7 +10,11 @@ use crate::wire::Addr;
 
 #[inline(always)]
 pub fn pick<A: Addr, T: Tables<A>>(tables: &T, service: &ServiceConfig) -> Option<u32> {
-    let mut look = Least { best: NONE, load: 0, weight: 1 };
+    let mut look = Least {
+        best: tables.unknown(NONE),
+        load: tables.unknown(0) as u64,
+        weight: tables.unknown(1) as u64,
+    };
     tables.each_dest(service.first, &mut look);
     (look.best != NONE).then_some(look.best)
 }

@@ -43,7 +43,7 @@ pub fn pick<A: Addr, T: Tables<A>>(tables: &T, service_id: u32, service: &Servic
 /// The kernel steps down one level after the other; this takes the steps at once.
 #[inline(always)]
 fn next_level<A: Addr, T: Tables<A>>(tables: &T, service: &ServiceConfig, level: u32) -> Option<u32> {
-    let mut look = Heaviest { weight: 0 };
+    let mut look = Heaviest { weight: tables.unknown(0) };
     tables.each_dest(service.first, &mut look);
     if look.weight == 0 {
         return None;

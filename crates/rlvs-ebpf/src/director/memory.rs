@@ -56,7 +56,12 @@ impl<const MASK: usize> Mem for Words<MASK> {
     #[inline(always)]
     fn compare_swap(self, word: usize, old: u32, new: u32) -> u32 {
         unsafe {
-            atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(self.at(word), old, new).0
+            atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.at(word),
+                old,
+                new,
+            )
+            .0
         }
     }
     #[inline(always)]
@@ -70,7 +75,12 @@ impl<const MASK: usize> Mem for Words<MASK> {
     #[inline(always)]
     fn compare_swap64(self, word: usize, old: u64, new: u64) -> u64 {
         unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(self.at64(word), old, new).0
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.at64(word),
+                old,
+                new,
+            )
+            .0
         }
     }
 }

@@ -2,16 +2,23 @@
 
 use crate::maps;
 use crate::memory::Words;
-use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup};
+use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_open};
+use aya_ebpf::bindings::{
+    BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup,
+};
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_open};
 use rlvs_core::conn::{Entry, Flow, Sets, Step};
 use rlvs_core::fwd::Kind;
-use rlvs_core::maps::{DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, links};
+use rlvs_core::maps::{
+    DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, global,
+    links,
+};
 use rlvs_core::mem::Mem;
-use rlvs_core::path::{Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, hop_flag};
+use rlvs_core::path::{
+    Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, hop_flag,
+};
 use rlvs_core::wire::{Be16, Be32, Packet, ip_proto};
 
 /// A compile-time [`Layer`].
@@ -58,6 +65,13 @@ impl<L: At> Sets<Be32> for Kernel<L> {
         let body = take_step::<S> as *const () as *mut c_void;
         // SAFETY: the callback gets the pointer to `steps`, which outlives the loop.
         unsafe { helpers::bpf_loop(limit, body, (&raw mut *steps).cast(), 0) };
+    }
+    #[inline(always)]
+    fn unknown(&self, number: u32) -> u32 {
+        match self.global() {
+            Some(global) => number ^ global.load(global::ZERO),
+            None => 0,
+        }
     }
 }
 
@@ -233,7 +247,8 @@ fn route(context: *mut c_void, ifindex: u32, to: Be32, hop: &mut Hop<Be32>) {
     ask.__bindgen_anon_1.tot_len = 1; // makes it report the MTU
     ask.__bindgen_anon_4.ipv4_dst = to.0;
     // SAFETY: the context of the running program, and a struct of the size given.
-    let answer = unsafe { helpers::bpf_fib_lookup(context, ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
+    let answer =
+        unsafe { helpers::bpf_fib_lookup(context, ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
     if answer == BPF_FIB_LKUP_RET_NOT_FWDED {
         hop.flags = hop_flag::LOCAL;
         return;

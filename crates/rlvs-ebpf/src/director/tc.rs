@@ -10,8 +10,8 @@ use crate::steps::rlvs_locate;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
-    TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh,
+    __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0,
+    BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh,
 };
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
@@ -36,8 +36,9 @@ pub fn rlvs_tc(context: TcContext) -> i32 {
 #[inline(always)]
 fn run(skb: *mut __sk_buff) -> i32 {
     // SAFETY: the context of the running program.
-    let (protocol, kind) =
-        unsafe { ((&raw const (*skb).protocol).read_volatile(), (&raw const (*skb).pkt_type).read_volatile()) };
+    let (protocol, kind) = unsafe {
+        ((&raw const (*skb).protocol).read_volatile(), (&raw const (*skb).pkt_type).read_volatile())
+    };
     // Frames for other hosts pass by on ports of bridges and on interfaces that listen to everything.
     const PACKET_HOST: u32 = 0;
     if protocol as u16 != EtherType::IPV4.0.0 || kind != PACKET_HOST {

@@ -4,7 +4,13 @@ use crate::wire::{Addr, Be32, Packet, ip_proto, ipv4};
 
 /// The outer header, as Linux 6.1 IPVS makes it: type of service and (decremented) time to live are the inner ones.
 #[inline(always)]
-pub fn outer<A: Addr>(packet: &Packet<A>, src: Be32, dst: Be32, dont_fragment: bool, id: u16) -> ipv4::Header {
+pub fn outer<A: Addr>(
+    packet: &Packet<A>,
+    src: Be32,
+    dst: Be32,
+    dont_fragment: bool,
+    id: u16,
+) -> ipv4::Header {
     ipv4::Header {
         tos: outer_tos(packet.tos),
         total_len: packet.total_len.wrapping_add(ipv4::MIN_LEN as u16),
