@@ -175,6 +175,14 @@ impl Instance {
         Ok(u32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]))
     }
 
+    /// All slots of `SERVICE` that were ever used, and of `DEST`.
+    pub fn service_slots(&self) -> std::ops::Range<u32> {
+        0..self.settings.get(0).service_slots.min(self.service.len())
+    }
+    pub fn dest_slots(&self) -> std::ops::Range<u32> {
+        0..self.settings.get(0).dest_slots.min(self.dest.len())
+    }
+
     /// The kernel's jiffies, low 32 bits.
     pub fn now(&self) -> Result<u32> {
         self.command(op::CLOCK, 0, 0, 0)
@@ -196,6 +204,8 @@ fn first_settings(hz: u32) -> Settings {
         services: 0,
         unprivileged_port: 1024,
         layout: LAYOUT_VERSION,
+        service_slots: 0,
+        dest_slots: 0,
         carried: [0; 5],
     }
 }

@@ -45,13 +45,14 @@ pub fn of_service(instance: &Instance, service: u32) -> Counters {
 
 /// The sum over all slots that count for a service, deleted ones too.
 fn sum(instance: &Instance, service: u32) -> Five {
-    (0..instance.dest.len())
+    instance
+        .dest_slots()
         .filter(|id| instance.dest.words(*id).load(SERVICE_WORD) == service)
         .fold([0; 5], |total, id| plus(total, raw(instance, id)))
 }
 
 /// The word of a `DestConfig` that names its service.
-const SERVICE_WORD: usize = std::mem::offset_of!(rlvs_core::maps::DestConfig, service) / 4;
+pub const SERVICE_WORD: usize = std::mem::offset_of!(rlvs_core::maps::DestConfig, service) / 4;
 
 pub fn zero(instance: &Instance, service: u32) {
     let total = sum(instance, service);
@@ -63,7 +64,7 @@ pub fn zero(instance: &Instance, service: u32) {
 }
 
 pub fn zero_all(instance: &Instance) {
-    for id in 0..instance.service.len() {
+    for id in instance.service_slots() {
         if instance.service.get(id).flags & service_flag::IN_USE != 0 {
             zero(instance, id);
         }

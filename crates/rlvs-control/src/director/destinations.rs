@@ -7,6 +7,7 @@
 //! A deleted destination is kept aside while connections point to it, and two minutes longer; added again in that
 //! time it gets its connections and counters back, as in IPVS.
 
+use super::counters::SERVICE_WORD;
 use super::{convert, counters, filter, route};
 use crate::instance::Instance;
 use crate::model::*;
@@ -79,8 +80,8 @@ pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Resu
     config.deleted_at = 0;
     instance.dest.set(id, &config);
     instance.command(op::THRESHOLDS_CHANGED, service, id, 0)?;
+    filter::add_destination(instance, &config);
     instance.service.edit(service, |s| s.first = id);
-    filter::rebuild(instance);
     weights_changed(instance, service)
 }
 
@@ -94,7 +95,7 @@ pub fn edit(instance: &Instance, service: u32, destination: &Destination) -> Res
         }
     });
     instance.command(op::THRESHOLDS_CHANGED, service, id, 0)?;
-    filter::rebuild(instance);
+    filter::add_destination(instance, &instance.dest.get(id));
     weights_changed(instance, service)
 }
 
@@ -128,8 +129,8 @@ pub fn orphan_all(instance: &Instance, service: u32) {
             d.deleted_at = now;
         });
     }
-    for id in 0..instance.dest.len() {
-        if instance.dest.get(id).service == service {
+    for id in instance.dest_slots() {
+        if instance.dest.words(id).load(SERVICE_WORD) == service {
             instance.dest.edit(id, |d| {
                 d.flags |= dest_flag::SERVICE_GONE;
                 d.service = NONE;
@@ -190,12 +191,20 @@ fn describe(config: &mut DestConfig, d: &Destination) {
     }
 }
 
+/// The word of a `DestConfig` with its flags, and what they are in a slot that is configured.
+const FLAGS_WORD: usize = std::mem::offset_of!(DestConfig, flags) / 4;
+const USED: u32 = dest_flag::IN_USE | dest_flag::AVAILABLE;
+
 /// The slot this destination had before, or a free one (zeroed).
 fn slot(instance: &Instance, service: u32, d: &Destination) -> Result<(u32, DestConfig)> {
     let key = instance.service.get(service).key;
     let now = seconds_since_boot();
     let mut free = None;
-    for id in 0..instance.dest.len() {
+    let slots = instance.dest_slots();
+    for id in slots.clone() {
+        if instance.dest.words(id).load(FLAGS_WORD) & USED == USED {
+            continue;
+        }
         let config = instance.dest.get(id);
         let kept_aside = config.flags & dest_flag::IN_USE != 0 && !config.is_available();
         let expired = kept_aside && is_idle(instance, id) && now.wrapping_sub(config.deleted_at) > KEPT_SECS;
@@ -208,7 +217,10 @@ fn slot(instance: &Instance, service: u32, d: &Destination) -> Result<(u32, Dest
             return Ok((id, config));
         }
     }
-    let (id, used) = free.ok_or(Error::Full { what: "destination", limit: instance.dest.len() })?;
+    let limit = instance.dest.len();
+    let fresh = (slots.end < limit).then_some((slots.end, false));
+    let (id, used) = free.or(fresh).ok_or(Error::Full { what: "destination", limit })?;
+    instance.settings.edit(0, |s| s.dest_slots = slots.end.max(id + 1));
     if used {
         counters::carry_destination(instance, id);
     }

@@ -3,8 +3,32 @@
 use super::services;
 use crate::instance::Instance;
 use rlvs_core::fwd::Method;
-use rlvs_core::maps::{Filter, dest_flag, filter_bit};
+use rlvs_core::maps::{DestConfig, Filter, ServiceKey, dest_flag, filter_bit};
+use rlvs_core::mem::Mem;
 use rlvs_core::wire::{Addr, Be16, Be32};
+
+const FTP: Be16 = Be16::new(21);
+
+/// A new service: its address, and its kind.
+pub fn add_service(instance: &Instance, key: &ServiceKey) {
+    if key.protocol == 0 {
+        rebuild(instance); // a mark concerns every address
+        return;
+    }
+    add(instance, VIRTUAL_ADDRS, fold(key.addr, key.family));
+    instance.settings.edit(0, |s| {
+        s.port_zero_services += (key.port == Be16(0)) as u32;
+        s.ftp_services += (key.port == FTP) as u32;
+        s.services += 1;
+    });
+}
+
+/// A new destination, or one with another method.
+pub fn add_destination(instance: &Instance, dest: &DestConfig) {
+    if dest.method == Method::Masquerade as u8 {
+        add(instance, REAL_ADDRS, fold(dest.addr, dest.family));
+    }
+}
 
 /// Builds both sets anew from the rules, and from destinations kept aside, whose connections go on.
 pub fn rebuild(instance: &Instance) {
@@ -17,12 +41,12 @@ pub fn rebuild(instance: &Instance) {
             marks += 1;
         } else {
             port_zero += (key.port == Be16(0)) as u32;
-            ftp += (key.port == Be16::new(21)) as u32;
+            ftp += (key.port == FTP) as u32;
             set(&mut filter.virtual_addrs, fold(key.addr, key.family));
         }
     }
     let mut kept_aside = false;
-    for id in 0..instance.dest.len() {
+    for id in instance.dest_slots() {
         let dest = instance.dest.get(id);
         if dest.flags & dest_flag::IN_USE == 0 {
             continue;
@@ -47,6 +71,17 @@ pub fn rebuild(instance: &Instance) {
 
 fn fold(addr: [Be32; 4], family: u8) -> u32 {
     if family == 6 { addr.fold() } else { addr[0].fold() }
+}
+
+/// Where the two sets begin, in words.
+const VIRTUAL_ADDRS: usize = std::mem::offset_of!(Filter, virtual_addrs) / 4;
+const REAL_ADDRS: usize = std::mem::offset_of!(Filter, real_addrs) / 4;
+
+/// Adds an address to one of the sets in place.
+fn add(instance: &Instance, set: usize, folded: u32) {
+    let (word, bit) = filter_bit(folded);
+    let words = instance.filter.words(0);
+    words.store(set + word, words.load(set + word) | bit);
 }
 
 fn set(bits: &mut [u32; 2048], folded: u32) {

@@ -157,7 +157,9 @@ impl Balancer for Director {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::NoSuchService)?;
         let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
-        services::delete(instance, id)
+        services::delete(instance, id)?;
+        filter::rebuild(instance);
+        Ok(())
     }
 
     fn clear(&mut self) -> Result<()> {
@@ -168,6 +170,7 @@ impl Balancer for Director {
         for id in services::ids(instance) {
             services::delete(instance, id)?;
         }
+        filter::rebuild(instance);
         Ok(())
     }
 

@@ -58,7 +58,8 @@ pub fn find(instance: &Instance, key: &ServiceKey) -> Result<Option<u32>> {
 
 /// All services, the newest first.
 pub fn ids(instance: &Instance) -> Vec<u32> {
-    let mut list: Vec<(u32, u32)> = (0..instance.service.len())
+    let mut list: Vec<(u32, u32)> = instance
+        .service_slots()
         .map(|id| (id, instance.service.get(id)))
         .filter(|(_, s)| s.flags & service_flag::IN_USE != 0)
         .map(|(id, s)| (s.serial, id))
@@ -91,10 +92,10 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
     if find(instance, &service.key)?.is_some() {
         return Err(Error::ServiceExists);
     }
-    let limit = instance.service.len();
+    let slots = instance.service_slots();
     let mut free = None;
     let mut serial = 0;
-    for id in 0..limit {
+    for id in slots.clone() {
         let config = instance.service.get(id);
         if config.flags & service_flag::IN_USE == 0 {
             free = free.or(Some(id));
@@ -102,7 +103,10 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
             serial = serial.max(config.serial + 1);
         }
     }
-    let id = free.ok_or(Error::Full { what: "service", limit })?;
+    let limit = instance.service.len();
+    let id =
+        free.or((slots.end < limit).then_some(slots.end)).ok_or(Error::Full { what: "service", limit })?;
+    instance.settings.edit(0, |s| s.service_slots = slots.end.max(id + 1));
     let mut config = ServiceConfig { key: convert::key(&service.key), serial, ..ServiceConfig::EMPTY };
     describe(&mut config, service)?;
     instance.service.set(id, &config);
@@ -111,7 +115,7 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
         .services
         .insert(Key(config.key), id, 0)
         .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
-    filter::rebuild(instance);
+    filter::add_service(instance, &config.key);
     Ok(())
 }
 
@@ -137,6 +141,7 @@ pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
     Ok(())
 }
 
+/// The caller has the filter rebuilt afterwards.
 pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
     let config = instance.service.get(id);
     instance
@@ -146,6 +151,5 @@ pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
     counters::carry_service(instance, id);
     destinations::orphan_all(instance, id);
     instance.service.set(id, &ServiceConfig::EMPTY);
-    filter::rebuild(instance);
     Ok(())
 }

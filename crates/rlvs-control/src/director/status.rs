@@ -49,8 +49,8 @@ impl Director {
             });
         };
         let services =
-            (0..i.service.len()).filter(|n| i.service.get(*n).flags & service_flag::IN_USE != 0).count();
-        let dests = (0..i.dest.len()).filter(|n| i.dest.get(*n).flags & dest_flag::IN_USE != 0).count();
+            i.service_slots().filter(|n| i.service.get(*n).flags & service_flag::IN_USE != 0).count();
+        let dests = i.dest_slots().filter(|n| i.dest.get(*n).flags & dest_flag::IN_USE != 0).count();
         let global = i.global.words(0);
         let fill = |name, used, capacity| MapFill { name, used, capacity };
         Ok(Status {

@@ -22,6 +22,9 @@ pub struct Settings {
     pub unprivileged_port: u32,
     /// [`LAYOUT_VERSION`](super::LAYOUT_VERSION) of who made the maps.
     pub layout: u32,
+    /// Slots of `SERVICE` and `DEST` from here on were never used.
+    pub service_slots: u32,
+    pub dest_slots: u32,
     /// Counters (as in [`super::stats`]) of what is gone: deleted services' connections, packets and bytes.
     pub carried: [u64; 5],
 }
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn layouts_are_locked() {
-        assert_eq!(size_of::<Settings>(), 328);
+        assert_eq!(size_of::<Settings>(), 336);
         assert_eq!(offset_of!(Settings, flags), 256);
         assert_eq!(offset_of!(Settings, services), 276);
         assert_eq!(size_of::<Filter>(), 16384);
