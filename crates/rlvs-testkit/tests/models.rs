@@ -154,7 +154,7 @@ fn against_the_model(scheduler: &str) {
         let mut run = Run::new(scheduler, seed);
         for _ in 0..400 {
             match run.random.below(20) {
-                0 | 1 => run.change_rules(),
+                0 | 1 => (0..1 + run.random.below(4)).for_each(|_| run.change_rules()),
                 2 => run.wait(),
                 3..=6 if !run.conns.is_empty() => run.close(),
                 _ => run.open(),
