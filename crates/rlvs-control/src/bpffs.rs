@@ -79,7 +79,10 @@ pub fn kernel_release() -> String {
 
 /// Compares the version of the running kernel.
 pub fn kernel_is_older_than(major: u32, minor: u32) -> bool {
-    let release = kernel_release();
+    is_older_than(&kernel_release(), major, minor)
+}
+
+fn is_older_than(release: &str, major: u32, minor: u32) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (major, minor)
 }
@@ -225,6 +228,14 @@ mod tests {
         let line = outermost_first();
         assert_eq!(line[0], 1);
         assert!(line.len() == 1 || *line.last().unwrap() == std::os::unix::process::parent_id());
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(is_older_than("5.10.0-30-amd64", 6, 1));
+        assert!(is_older_than("6.1.0-56-amd64", 6, 6));
+        assert!(!is_older_than("6.18.44-fc-v657", 6, 6));
+        assert!(!is_older_than("6.6", 6, 6));
     }
 
     #[test]

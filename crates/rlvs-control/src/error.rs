@@ -41,8 +41,8 @@ pub enum Error {
     #[error("{feature} needs Linux {needs} or newer (this is {running})")]
     KernelTooOld { feature: &'static str, needs: &'static str, running: String },
     /// Anything else the system refused.
-    #[error("{doing}: {source}")]
-    System { doing: String, source: std::io::Error },
+    #[error("{doing}: {cause}")]
+    System { doing: String, cause: std::io::Error },
     /// The programs could not be loaded; `reason` has the verifier's last words.
     #[error("cannot load the packet programs: {reason}")]
     Load { reason: String },
@@ -56,7 +56,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub fn system(doing: impl Into<String>, source: std::io::Error) -> Error {
-        Error::System { doing: doing.into(), source }
+    pub fn system(doing: impl Into<String>, cause: std::io::Error) -> Error {
+        Error::System { doing: doing.into(), cause }
     }
 }

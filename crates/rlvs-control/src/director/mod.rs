@@ -33,7 +33,15 @@ pub struct Director {
 impl Director {
     /// The director of the network namespace of the calling thread.
     pub fn here() -> Result<Director> {
-        Ok(Director { place: Place::here()?, instance: None })
+        match Place::here() {
+            Ok(place) => Ok(Director { place, instance: None }),
+            Err(Error::System { doing, cause }) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(Error::PermissionDenied(format!(
+                    "{doing}; run it as root (CAP_BPF and CAP_NET_ADMIN, and CAP_SYS_ADMIN where no bpffs is mounted)"
+                )))
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// The instance, if there is one.
