@@ -72,6 +72,8 @@ impl World {
             ftp_services: 0,
             mark_services: 0,
             services: 0,
+            service_slots: sizes.services as u32,
+            dest_slots: sizes.destinations as u32,
             unprivileged_port: 1024,
             layout: LAYOUT_VERSION,
             carried: [0; 5],
