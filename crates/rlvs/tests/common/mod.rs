@@ -217,8 +217,16 @@ pub fn connections(lab: &Lab) -> (u32, u32) {
 
 /// Waits until `done`, for `limit` at most.
 pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    wait_for(what, limit, || done().then_some(()));
+}
+
+/// Waits until there is an answer, for `limit` at most.
+pub fn wait_for<T>(what: &str, limit: Duration, mut answer: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
-    while !done() {
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
         assert!(Instant::now() < end, "{what}: not within {limit:?}");
         thread::sleep(Duration::from_millis(50));
     }
