@@ -2,12 +2,23 @@
 
 use crate::wire::{Addr, Be16};
 
-/// Home set, second set and tag (see [`tags`](super::tags)). Sets are to be masked with the size of the table; the tag is never 0.
+/// Home set, second set and tag (see [`tags`](super::tags)). Sets are to be masked with the size of the table, ways with
+/// the number of ways; the tag is never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     pub home: u32,
     pub second: u32,
     pub tag: u8,
+    /// The way that is taken first, if it is free.
+    pub way: u8,
+}
+
+impl Place {
+    /// The favourite among `ways` (a power of two less one); never 0.
+    #[inline(always)]
+    pub fn favourite(&self, ways: usize) -> usize {
+        (self.way as usize & ways).max(1)
+    }
 }
 
 /// Mixes a 64-bit word (the finisher of MurmurHash3, public domain).
@@ -29,7 +40,7 @@ pub fn place<A: Addr>(proto: u8, client: A, client_port: Be16, seed: u64) -> Pla
         i += 1;
     }
     let h2 = h.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Place { home: h as u32, second: (h2 >> 32) as u32, tag: (h >> 56) as u8 | 1 }
+    Place { home: h as u32, second: (h2 >> 32) as u32, tag: (h >> 56) as u8 | 1, way: (h >> 48) as u8 }
 }
 
 #[cfg(test)]

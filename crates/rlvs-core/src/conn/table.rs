@@ -116,12 +116,17 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
     find(sets, wanted)
 }
 
-/// Mostly the first match at home is it, or there is none; only else it is a search.
+/// Mostly it is where it was to go first: then its own cache line is all that is read. Else the first match at home is
+/// it, or there is none; only else it is a search.
 #[inline(always)]
 fn find<A: Addr, S: Sets<A>>(sets: &S, wanted: Wanted<A>) -> Option<Entry<A, S::Set>> {
     let p = place(wanted.proto, wanted.client, wanted.client_port, sets.seed());
     let index = p.home & sets.set_mask();
     let set = sets.set(index)?;
+    let favourite = Entry::new(set, p.favourite(Entry::<A, S::Set>::WAYS), index);
+    if wanted.is(favourite) {
+        return Some(favourite);
+    }
     let mut matches = Matches::of(set, p.tag, Entry::<A, S::Set>::WAYS);
     if matches.any() {
         let e = Entry::new(set, matches.take(), index);
@@ -217,13 +222,13 @@ pub fn insert<A: Addr, S: Sets<A>>(sets: &S, new: &NewEntry<A>) -> Inserted<A, S
 fn claim<A: Addr, S: Sets<A>>(sets: &S, p: Place) -> Option<Entry<A, S::Set>> {
     let home_index = p.home & sets.set_mask();
     let home = sets.set(home_index)?;
-    if let Some(way) = tags::claim(home, p.tag, Entry::<A, S::Set>::WAYS) {
+    if let Some(way) = tags::claim(home, p, Entry::<A, S::Set>::WAYS) {
         return Some(Entry::new(home, way, home_index));
     }
     let second_index = p.second & sets.set_mask();
     let second = sets.set(second_index)?;
     home.fetch_add(OVERFLOWED, 1);
-    if let Some(way) = tags::claim(second, p.tag, Entry::<A, S::Set>::WAYS)
+    if let Some(way) = tags::claim(second, p, Entry::<A, S::Set>::WAYS)
         && second_index != home_index
     {
         return Some(Entry::new(second, way, second_index));

@@ -4,6 +4,7 @@
 //! test for a zero byte marks its highest bit (it may also mark bytes above a true one; whoever looks there finds
 //! another key). No branches: for the verifier the way found is a number between 0 and 15, not sixteen cases.
 
+use super::hash::Place;
 use crate::mem::Mem;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -63,9 +64,9 @@ pub fn tag<M: Mem>(set: M, way: usize) -> u8 {
     (set.load(way >> 2) >> ((way & 3) * 8)) as u8
 }
 
-/// Claims a free way by its tag; none if the set is full.
+/// Claims a free way by its tag, its favourite if that is free; none if the set is full.
 #[inline(always)]
-pub fn claim<M: Mem>(set: M, tag: u8, ways: usize) -> Option<usize> {
+pub fn claim<M: Mem>(set: M, p: Place, ways: usize) -> Option<usize> {
     let mut tries = 0;
     while tries < 8 {
         // Way 0 is never free.
@@ -75,11 +76,12 @@ pub fn claim<M: Mem>(set: M, tag: u8, ways: usize) -> Option<usize> {
         if !free.any() {
             return None;
         }
-        let way = free.take();
+        let favourite = p.favourite(ways);
+        let way = if tries == 0 && tag(set, favourite) == 0 { favourite } else { free.take() };
         let word = way >> 2;
         let shift = (way & 3) * 8;
         let old = set.load(word);
-        if old >> shift & 0xff == 0 && set.compare_swap(word, old, old | (tag as u32) << shift) == old {
+        if old >> shift & 0xff == 0 && set.compare_swap(word, old, old | (p.tag as u32) << shift) == old {
             return Some(way);
         }
         tries += 1;
