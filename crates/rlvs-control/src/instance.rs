@@ -86,7 +86,11 @@ impl Place {
     pub fn create(&self) -> Result<Instance> {
         if bpffs::kernel_is_older_than(6, 1) {
             let running = bpffs::kernel_release();
-            return Err(Error::KernelTooOld { feature: "balancing (bpf_loop, timers in programs)", needs: "6.1", running });
+            return Err(Error::KernelTooOld {
+                feature: "balancing (bpf_loop, timers in programs)",
+                needs: "6.1",
+                running,
+            });
         }
         sweep(&self.namespace);
         let fresh = self.namespace.join("director-new");

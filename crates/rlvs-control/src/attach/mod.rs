@@ -144,8 +144,12 @@ fn flags(instance: &Instance, ifindex: u32) -> Result<u32> {
 
 /// The error of attaching something somewhere.
 fn failed(what: &str, interface: &Interface, e: &dyn std::error::Error) -> Error {
-    let way_out = if what == "native XDP" { " (its driver may have none: try --mode skb or --mode tc)" } else { "" };
-    Error::system(format!("attaching {what} to {}{way_out}", interface.name), io::Error::other(object::chain(e)))
+    let way_out =
+        if what == "native XDP" { " (its driver may have none: try --mode skb or --mode tc)" } else { "" };
+    Error::system(
+        format!("attaching {what} to {}{way_out}", interface.name),
+        io::Error::other(object::chain(e)),
+    )
 }
 
 /// Removes a pin; harmless where there is none.
