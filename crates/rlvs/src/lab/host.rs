@@ -4,9 +4,11 @@
 
 use super::links;
 use super::namespace;
+use super::offload;
 use super::plan::HostPlan;
 use super::registry::{self, LabId};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -110,6 +112,11 @@ impl Host {
     pub fn set_sysctl(&self, name: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys").join(name);
         self.run(|| fs::write(&path, value)).with_context(|| format!("{} := {value}", path.display()))
+    }
+
+    /// The counters of an interface's driver, by the driver's own names (those of `ethtool -S`).
+    pub fn driver_counters(&self, device: &str) -> Result<BTreeMap<String, u64>> {
+        offload::counters(&self.handle, device)
     }
 
     /// Forgets a neighbour's hardware address; says whether it was known.

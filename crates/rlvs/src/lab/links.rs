@@ -58,7 +58,7 @@ pub fn plug(switch: &File, host: &File, plan: &HostPlan, mtu: u32) -> Result<()>
             let far_end =
                 LinkUnspec::new_with_name(&format!("eth{i}")).mtu(mtu).setns_by_fd(host.as_raw_fd());
             let bridge = index(&handle, leg.segment.name()).await?;
-            let port = format!("{}-eth{i}", plan.name);
+            let port = port(&plan.name, &format!("eth{i}"));
             let pair = LinkVeth::new(&port, "")
                 .set_info_data(InfoData::Veth(InfoVeth::Peer(far_end.build())))
                 .controller(bridge)
@@ -68,6 +68,11 @@ pub fn plug(switch: &File, host: &File, plan: &HostPlan, mtu: u32) -> Result<()>
         }
         Ok(())
     })
+}
+
+/// The name of the other end of a host's leg.
+pub fn port(host: &str, device: &str) -> String {
+    format!("{host}-{device}")
 }
 
 /// Brings a host's interfaces up and gives them their addresses and routes.

@@ -19,6 +19,7 @@ pub mod client;
 mod host;
 mod links;
 mod namespace;
+mod offload;
 pub mod plan;
 mod registry;
 pub mod responder;
@@ -43,6 +44,7 @@ pub struct Builder {
     topology: Topology,
     servers: u8,
     mtu: u32,
+    wire: bool,
     program: Option<PathBuf>,
 }
 
@@ -56,6 +58,13 @@ impl Builder {
     /// The MTU of every link (1500 unless said otherwise).
     pub fn mtu(mut self, mtu: u32) -> Builder {
         self.mtu = mtu;
+        self
+    }
+
+    /// Packets look as they do when a network card delivers them, whole and with finished checksums; unless this is
+    /// said, offloads are as the kernel sets them.
+    pub fn as_on_a_wire(mut self) -> Builder {
+        self.wire = true;
         self
     }
 
@@ -78,7 +87,7 @@ impl Builder {
         let (id, prefix) = registry::begin(&names)?;
         // From here on dropping the lab removes what there is of it.
         let mut lab = Lab { id, prefix, topology: self.topology, program, hosts: vec![] };
-        lab.wire(plan)?;
+        lab.wire(plan, self.wire)?;
         Ok(lab)
     }
 }
@@ -94,7 +103,7 @@ pub struct Lab {
 
 impl Lab {
     pub fn builder(topology: Topology) -> Builder {
-        Builder { topology, servers: 3, mtu: 1500, program: None }
+        Builder { topology, servers: 3, mtu: 1500, wire: false, program: None }
     }
 
     pub fn topology(&self) -> Topology {
@@ -176,7 +185,7 @@ impl Lab {
         registry::keep(self.id)
     }
 
-    fn wire(&mut self, plan: Plan) -> Result<()> {
+    fn wire(&mut self, plan: Plan, as_on_a_wire: bool) -> Result<()> {
         let switch = self.namespace(SWITCH)?;
         links::make_bridges(&switch, &plan.segments(), plan.mtu)?;
         for host_plan in plan.hosts {
@@ -192,6 +201,12 @@ impl Lab {
                 .with_context(|| format!("configuring {}", host.name()))?;
             for (name, value) in &host_plan.sysctls {
                 host.set_sysctl(name, value)?;
+            }
+            if as_on_a_wire {
+                for device in host.devices() {
+                    offload::as_on_a_wire(host.handle(), &device)?;
+                    offload::as_on_a_wire(&switch, &links::port(host.name(), &device))?;
+                }
             }
             self.hosts.push(host);
         }

@@ -83,7 +83,13 @@ impl Drop for Cluster {
 
 /// A lab whose real servers are ready to serve ports 80 and 81 (TCP) and 53 (UDP), and hold the VIP where they must.
 pub fn cluster(topology: Topology) -> Cluster {
-    let lab = Cluster(lab(topology));
+    ready(lab(topology))
+}
+
+/// The same of a lab built otherwise.
+pub fn ready(lab: Lab) -> Cluster {
+    let topology = lab.topology();
+    let lab = Cluster(lab);
     lab.serve_all(&[80, 81], &[53]).expect("responders");
     let up = match topology {
         Topology::Nat => None,
