@@ -25,6 +25,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// What an instance is called until it is whole.
+const UNFINISHED: &str = "director-new";
+
 pub struct Instance {
     pub dir: PathBuf,
     pub settings: Shared<Settings>,
@@ -93,7 +96,7 @@ impl Place {
             });
         }
         sweep(&self.namespace);
-        let fresh = self.namespace.join("director-new");
+        let fresh = self.namespace.join(UNFINISHED);
         remove(&fresh)?;
         make_dir(&fresh)?;
         let made = self.fill(&fresh).and_then(|()| {
@@ -231,6 +234,7 @@ fn sweep(ours: &Path) {
             let _ = remove(&director);
         }
         if let Some(_lock) = bpffs::try_lock(&namespace) {
+            let _ = remove(&namespace.join(UNFINISHED)); // its maker holds the lock, or was killed
             let _ = fs::remove_dir(&namespace); // only if it is empty
         }
     }

@@ -273,7 +273,7 @@ fn route(context: *mut c_void, ifindex: u32, to: Be32, hop: &mut Hop<Be32>) {
         hop.mtu = 1500; // the kernel tells it only with a neighbour
     }
     // SAFETY: a hash map that only user space writes.
-    if let Some(flags) = unsafe { maps::LINKS.get(&hop.ifindex) }
+    if let Some(flags) = unsafe { maps::LINKS.get(hop.ifindex) }
         && flags & links::XDP_TARGET != 0
     {
         hop.flags |= hop_flag::XDP_TARGET;
