@@ -17,8 +17,13 @@ use crate::shared::{Key, Shared};
 use crate::{Error, Result, bpffs, links};
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use rlvs_core::conn::SET_WORDS;
 use rlvs_core::maps::command::{Command, MAGIC, op};
-use rlvs_core::maps::{DestConfig, Filter, LAYOUT_VERSION, ServiceConfig, Settings, setting};
+use rlvs_core::maps::sysctl::{self, Setting};
+use rlvs_core::maps::{
+    BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings, global, rates,
+    stats,
+};
 use rlvs_core::proto;
 use std::fs;
 use std::io;
@@ -36,10 +41,13 @@ pub struct Instance {
     pub service: Shared<ServiceConfig>,
     pub dest: Shared<DestConfig>,
     pub dest_state: Shared<[u32; 16]>,
-    pub stats: Shared<[u32; 16]>,
+    pub buckets: Shared<[u32; BUCKETS_PER_PAGE]>,
+    pub marks: Shared<MarkRule>,
+    pub stats: Shared<[u32; stats::WORDS]>,
+    pub rates: Shared<[u32; rates::WORDS]>,
     pub drops: Shared<u64>,
-    pub conns: Shared<[u32; 256]>,
-    pub global: Shared<[u32; 16]>,
+    pub conns: Shared<[u32; SET_WORDS]>,
+    pub global: Shared<[u32; global::WORDS]>,
     command: SchedClassifier,
     pub hz: u32,
     pub cpus: u32,
@@ -153,7 +161,10 @@ impl Instance {
             service: map(dir, "SERVICE")?,
             dest: map(dir, "DEST")?,
             dest_state: map(dir, "DEST_STATE")?,
+            buckets: map(dir, "BUCKETS")?,
+            marks: map(dir, "MARKS")?,
             stats: map(dir, "STATS")?,
+            rates: map(dir, "RATES")?,
             drops: map(dir, "DROPS")?,
             conns: map(dir, "CONNS")?,
             global: map(dir, "GLOBAL")?,
@@ -204,21 +215,33 @@ fn map<T: crate::shared::Words>(dir: &Path, name: &str) -> Result<Shared<T>> {
     Shared::map(&object::open_map(dir, name)?, name)
 }
 
-fn first_settings(hz: u32) -> Settings {
+/// The settings of a new instance.
+pub fn first_settings(hz: u32) -> Settings {
+    let mut values = sysctl::DEFAULTS;
+    values[Setting::SyncQlenMax as usize] =
+        (object::memory_bytes() / 4096 / 32).clamp(1, i32::MAX as u64) as u32;
     Settings {
         timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * hz),
-        flags: setting::PMTU_DISC,
-        conn_reuse_mode: 1,
+        sysctl: values,
+        services: [0; 2],
         port_zero_services: 0,
         ftp_services: 0,
         mark_services: 0,
-        services: 0,
-        unprivileged_port: 1024,
+        mark_rules: 0,
+        unprivileged_port: unprivileged_port(),
         layout: LAYOUT_VERSION,
         service_slots: 0,
         dest_slots: 0,
+        next_serial: 1,
+        pad: 0,
         carried: [0; 5],
     }
+}
+
+/// The first port that needs no privilege to be bound.
+fn unprivileged_port() -> u32 {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    text.trim().parse().unwrap_or(1024)
 }
 
 /// Removes instances whose namespaces are gone, and empty directories. Of no importance to what is being done, so

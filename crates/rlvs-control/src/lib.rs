@@ -15,5 +15,6 @@ pub mod realserver;
 mod shared;
 
 pub use balancer::Balancer;
-pub use director::{Director, DropCount, MapFill, Status};
+pub use director::{Director, DropCount, MapFill, MarkSpec, Status, Sysctl, Totals};
 pub use error::{Error, Result};
+pub use object::jiffies_per_second;

@@ -20,16 +20,19 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 13] = [
+pub const MAPS: [&str; 16] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
     "SERVICE",
     "DEST",
+    "BUCKETS",
+    "MARKS",
     "LINKS",
     "DEST_STATE",
     "SCHED_STATE",
     "STATS",
+    "RATES",
     "DROPS",
     "CONNS",
     "GLOBAL",
@@ -43,20 +46,31 @@ pub struct Sizes {
     pub destinations: u32,
     /// Sets of 15 connections, a power of two.
     pub connection_sets: u32,
+    /// Pages of 256 buckets for hashing schedulers: dh and sh take one for each service, mh sixteen.
+    pub bucket_pages: u32,
     pub cpus: u32,
     pub hz: u32,
 }
 
 impl Sizes {
     /// What fits this machine: connections may take a 64th of its memory, at least 15 thousand and at most 4 million;
-    /// counters (64 bytes for each destination and processor) at most 64 MB.
+    /// counters (64 bytes for each destination and processor) at most 64 MB; buckets a 256th, at most 32 MB.
     pub fn of_this_machine() -> Sizes {
         let cpus = possible_cpus();
         let budget = memory_bytes() / 64;
         let sets = (budget / 1024).clamp(1 << 10, 1 << 18);
         let sets = 1u32 << sets.ilog2();
-        let destinations = ((64 << 20) / (64 * cpus as u64)).clamp(4096, 16384) as u32;
-        Sizes { services: 8192, destinations, connection_sets: sets, cpus, hz: hz() }
+        let most = if memory_bytes() < 4 << 30 { 1 << 14 } else { 1 << 16 };
+        let destinations = ((64 << 20) / (64 * cpus as u64)).clamp(4096, most) as u32;
+        let bucket_pages = (memory_bytes() / 256 / 1024).clamp(512, 32768) as u32;
+        Sizes {
+            services: 16384,
+            destinations,
+            connection_sets: sets,
+            bucket_pages,
+            cpus,
+            hz: jiffies_per_second(),
+        }
     }
 }
 
@@ -70,11 +84,15 @@ pub fn load(sizes: &Sizes) -> Result<Ebpf> {
         .override_global("SET_MASK", &mask, true)
         .override_global("SEED", &seed, true)
         .override_global("CPUS", &sizes.cpus, true)
+        .override_global("DESTINATIONS", &sizes.destinations, true)
+        .override_global("SERVICE_SLOTS", &sizes.services, true)
         .map_max_entries("SERVICES", sizes.services)
         .map_max_entries("SERVICE", sizes.services)
         .map_max_entries("SCHED_STATE", sizes.services)
         .map_max_entries("DEST", sizes.destinations)
         .map_max_entries("DEST_STATE", sizes.destinations)
+        .map_max_entries("BUCKETS", sizes.bucket_pages)
+        .map_max_entries("RATES", sizes.destinations + sizes.services + 1)
         .map_max_entries("STATS", sizes.destinations * sizes.cpus)
         .map_max_entries("DROPS", sizes.cpus * DROP_REASONS as u32)
         .map_max_entries("CONNS", sizes.connection_sets);
@@ -180,7 +198,7 @@ pub fn chain(e: &dyn std::error::Error) -> String {
 }
 
 /// Jiffies per second: the coarse clock moves once in each.
-fn hz() -> u32 {
+pub fn jiffies_per_second() -> u32 {
     let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a timespec that lives over the call.
     let rc = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
@@ -195,7 +213,7 @@ fn possible_cpus() -> u32 {
     aya::util::nr_cpus().unwrap_or(1) as u32
 }
 
-fn memory_bytes() -> u64 {
+pub fn memory_bytes() -> u64 {
     // SAFETY: plain queries.
     let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
     pages.max(0) as u64 * size.max(0) as u64

@@ -6,7 +6,7 @@
 
 use crate::{Error, Result};
 use aya::maps::{MapData, MapInfo};
-use rlvs_core::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings};
+use rlvs_core::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings};
 use rlvs_core::mem::Mem;
 use std::io;
 use std::marker::PhantomData;
@@ -27,6 +27,8 @@ unsafe impl Words for Filter {}
 unsafe impl Words for ServiceConfig {}
 // SAFETY: likewise.
 unsafe impl Words for DestConfig {}
+// SAFETY: likewise.
+unsafe impl Words for MarkRule {}
 // SAFETY: two words.
 unsafe impl Words for u64 {}
 // SAFETY: so many words.

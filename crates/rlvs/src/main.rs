@@ -20,6 +20,12 @@ enum Verb {
     Demo(verb::demo::Args),
     /// Interfaces and modes, how full the tables are, drops by reason
     Status(verb::status::Args),
+    /// Show or set what is in /proc/sys/net/ipv4/vs of a kernel with IPVS: same names, same meaning
+    Sysctl(verb::sysctl::Args),
+    /// Print what /proc/net/ip_vs and its siblings would
+    Proc(verb::proc::Args),
+    /// Give packets a firewall mark, for services by mark (ipvsadm -f)
+    Mark(verb::mark::Args),
     /// Attach an interface, or attach it in another mode
     Attach(verb::attach::Attach),
     /// Take the programs off an interface
@@ -46,6 +52,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Demo(args) => verb::demo::run(args),
         Verb::Status(args) => verb::status::run(args),
+        Verb::Sysctl(args) => verb::sysctl::run(args),
+        Verb::Proc(args) => verb::proc::run(args),
+        Verb::Mark(args) => verb::mark::run(args),
         Verb::Attach(args) => verb::attach::attach(args),
         Verb::Detach(args) => verb::attach::detach(args),
         Verb::Down => verb::attach::down(),

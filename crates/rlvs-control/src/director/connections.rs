@@ -22,7 +22,8 @@ pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
             }
             let entry = Entry::<Be32, _>::new(set, way, index);
             let word = entry.word();
-            if word.is_live() && !entry.has_expired(now) {
+            let held = word.has(Word::TEMPLATE) && entry.children() > 0;
+            if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
                 list.push(view(entry, word, now, instance.hz));
             }
         }
@@ -40,7 +41,7 @@ fn view<M: Mem>(entry: Entry<Be32, M>, word: Word, now: u32, hz: u32) -> Connect
         virtual_port: entry.virtual_port().get(),
         destination: addr(entry.dest_addr()),
         destination_port: entry.dest_port().get(),
-        state: proto::state_name(entry.proto(), word.state()),
+        state: proto::state_name(entry.proto(), word.state(), word.has(Word::TEMPLATE)),
         expires_secs: entry.expires_in(now) / hz,
         is_template: word.has(Word::TEMPLATE),
         from_sync: word.has(Word::FROM_SYNC),

@@ -8,13 +8,16 @@
 //! time it gets its connections and counters back, as in IPVS.
 
 use super::counters::SERVICE_WORD;
-use super::{convert, counters, filter, route};
+use super::{buckets, convert, counters, filter, route};
 use crate::instance::Instance;
 use crate::model::*;
 use crate::{Error, Result};
 use rlvs_core::maps::command::op;
+use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{DestConfig, NONE, dest_flag, dest_state};
 use rlvs_core::mem::Mem;
+use rlvs_core::sched::{Scheduler, mh};
+use rlvs_core::wire::ip_proto;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// How long a deleted destination without connections is kept (Linux 6.1, `IP_VS_DEST_TRASH_PERIOD`).
@@ -52,7 +55,7 @@ fn view(instance: &Instance, id: u32) -> DestinationView {
         inactive_connections: state.load(dest_state::INACTIVE),
         persistent_connections: state.load(dest_state::PERSISTENT),
         counters: counters::of_destination(instance, id),
-        rates: Rates::default(),
+        rates: counters::rates_of_destination(instance, id),
     }
 }
 
@@ -111,17 +114,26 @@ pub fn delete(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Res
         NONE => instance.service.edit(service, |s| s.first = next),
         previous => instance.dest.edit(previous, |d| d.next = next),
     }
+    buckets::fill(instance, service);
     instance.dest.edit(id, |d| {
         d.flags &= !dest_flag::AVAILABLE;
         d.deleted_at = seconds_since_boot();
     });
     weights_noted(instance, service);
     instance.command(op::DEST_REMOVED, service, id, previous)?;
+    end_connections(instance)
+}
+
+/// With `expire_nodest_conn` the connections of deleted servers end now.
+fn end_connections(instance: &Instance) -> Result<()> {
+    if instance.settings.get(0).sysctl(Setting::ExpireNodestConn) != 0 {
+        instance.command(op::SWEEP, NONE, NONE, 0)?;
+    }
     Ok(())
 }
 
 /// The service goes: its destinations belong to nobody until they are added again.
-pub fn orphan_all(instance: &Instance, service: u32) {
+pub fn orphan_all(instance: &Instance, service: u32) -> Result<()> {
     let now = seconds_since_boot();
     for id in ids(instance, service) {
         instance.dest.edit(id, |d| {
@@ -131,12 +143,10 @@ pub fn orphan_all(instance: &Instance, service: u32) {
     }
     for id in instance.dest_slots() {
         if instance.dest.words(id).load(SERVICE_WORD) == service {
-            instance.dest.edit(id, |d| {
-                d.flags |= dest_flag::SERVICE_GONE;
-                d.service = NONE;
-            });
+            instance.dest.edit(id, |d| d.service = NONE);
         }
     }
+    end_connections(instance)
 }
 
 /// What the kernel refuses with EINVAL or ERANGE, and what is not there yet.
@@ -159,6 +169,18 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     }
     if Family::of(d.addr) == Family::Inet6 {
         return Err(Error::NotSupported("IPv6".into()));
+    }
+    let config = instance.service.get(service);
+    let key = config.key;
+    if key.protocol == ip_proto::SCTP
+        && d.method == Method::Masquerade
+        && d.port != key.port.get()
+        && key.port.get() != 0
+    {
+        return Err(Error::NotSupported("another port of an SCTP server behind NAT".into()));
+    }
+    if config.scheduler == Scheduler::Mh as u8 && config.dest_count as usize >= mh::BUCKETS {
+        return Err(Error::Invalid(format!("scheduler mh takes at most {} real servers", mh::BUCKETS)));
     }
     if d.method == Method::Tunnel && d.tunnel.kind != TunnelKind::Ipip {
         return Err(Error::NotSupported("a GUE or GRE tunnel".into()));
@@ -229,15 +251,18 @@ fn slot(instance: &Instance, service: u32, d: &Destination) -> Result<(u32, Dest
     Ok((id, DestConfig::EMPTY))
 }
 
-/// No connection and no template points to it.
+/// No connection, template or mapping points to it.
 fn is_idle(instance: &Instance, id: u32) -> bool {
     let state = instance.dest_state.words(id);
-    state.load(dest_state::TOTAL) == 0 && state.load(dest_state::PERSISTENT) == 0
+    state.load(dest_state::TOTAL) & !dest_state::OVERLOADED == 0
+        && state.load(dest_state::PERSISTENT) == 0
+        && state.load(dest_state::MAPPINGS) == 0
 }
 
 /// The scheduler learns of new weights.
 fn weights_changed(instance: &Instance, service: u32) -> Result<()> {
     weights_noted(instance, service);
+    buckets::fill(instance, service);
     instance.command(op::DESTS_CHANGED, service, NONE, 0)?;
     Ok(())
 }

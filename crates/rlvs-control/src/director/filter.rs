@@ -19,7 +19,7 @@ pub fn add_service(instance: &Instance, key: &ServiceKey) {
     instance.settings.edit(0, |s| {
         s.port_zero_services += (key.port == Be16(0)) as u32;
         s.ftp_services += (key.port == FTP) as u32;
-        s.services += 1;
+        s.services[(key.family == 6) as usize] += 1;
     });
 }
 
@@ -33,10 +33,11 @@ pub fn add_destination(instance: &Instance, dest: &DestConfig) {
 /// Builds both sets anew from the rules, and from destinations kept aside, whose connections go on.
 pub fn rebuild(instance: &Instance) {
     let mut filter = Filter { virtual_addrs: [0; 2048], real_addrs: [0; 2048] };
-    let (mut port_zero, mut ftp, mut marks, mut count) = (0, 0, 0, 0);
+    let (mut port_zero, mut ftp, mut marks, mut count) = (0, 0, 0, [0; 2]);
+    let mut everywhere = false;
     for id in services::ids(instance) {
         let key = instance.service.get(id).key;
-        count += 1;
+        count[(key.family == 6) as usize] += 1;
         if key.protocol == 0 {
             marks += 1;
         } else {
@@ -45,19 +46,18 @@ pub fn rebuild(instance: &Instance) {
             set(&mut filter.virtual_addrs, fold(key.addr, key.family));
         }
     }
-    let mut kept_aside = false;
     for id in instance.dest_slots() {
         let dest = instance.dest.get(id);
         if dest.flags & dest_flag::IN_USE == 0 {
             continue;
         }
-        kept_aside |= !dest.is_available();
+        everywhere |= dest.service_key.protocol == 0;
         set(&mut filter.virtual_addrs, fold(dest.service_key.addr, dest.service_key.family));
         if dest.method == Method::Masquerade as u8 {
             set(&mut filter.real_addrs, fold(dest.addr, dest.family));
         }
     }
-    if marks > 0 {
+    if marks > 0 || everywhere {
         filter.virtual_addrs = [u32::MAX; 2048];
     }
     instance.filter.set(0, &filter);
@@ -65,7 +65,7 @@ pub fn rebuild(instance: &Instance) {
         s.port_zero_services = port_zero;
         s.ftp_services = ftp;
         s.mark_services = marks;
-        s.services = if kept_aside { count.max(1) } else { count };
+        s.services = count;
     });
 }
 

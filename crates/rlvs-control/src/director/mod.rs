@@ -4,15 +4,20 @@
 //! loaded, pinned, the sweeping timer started, interfaces attached. Each order that changes something holds the
 //! namespace's lock from its first look to its last write.
 
+mod buckets;
 mod connections;
 mod convert;
 mod counters;
 mod destinations;
 mod filter;
+mod marks;
 mod route;
 mod services;
+mod settings;
 mod status;
 
+pub use marks::MarkSpec;
+pub use settings::Sysctl;
 pub use status::{DropCount, MapFill, Status};
 
 use crate::attach;
@@ -23,6 +28,14 @@ use rlvs_core::proto::{self, tcp, udp};
 use rlvs_core::wire::ip_proto;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+
+/// What the director as a whole did.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub counters: Counters,
+    pub rates: Rates,
+    pub processors: Vec<Counters>,
+}
 
 pub struct Director {
     place: Place,
@@ -58,6 +71,18 @@ impl Director {
             self.instance = Some(if self.place.exists() { self.place.open()? } else { self.create()? });
         }
         self.instance.as_mut().ok_or(Error::NoSuchService)
+    }
+
+    /// Counters and rates of everything, and counters of each processor.
+    pub fn totals(&mut self) -> Result<Totals> {
+        let Some(instance) = self.instance()? else {
+            return Ok(Totals { processors: vec![Counters::default()], ..Totals::default() });
+        };
+        Ok(Totals {
+            counters: counters::of_everything(instance),
+            rates: counters::rates_of_everything(instance),
+            processors: (0..instance.cpus).map(|cpu| counters::of_processor(instance, cpu)).collect(),
+        })
     }
 
     fn create(&self) -> Result<Instance> {
@@ -211,11 +236,10 @@ impl Balancer for Director {
         match key {
             Some(key) => {
                 let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
-                counters::zero(instance, id);
+                counters::zero(instance, id)
             }
             None => counters::zero_all(instance),
         }
-        Ok(())
     }
 
     fn timeouts(&mut self) -> Result<Timeouts> {

@@ -1,28 +1,22 @@
 //! Services: adding, editing, deleting, listing.
 
-use super::{convert, counters, destinations, filter};
+use super::{buckets, convert, counters, destinations, filter};
 use crate::instance::Instance;
 use crate::model::*;
 use crate::shared::Key;
 use crate::{Error, Result, object};
 use rlvs_core::maps::command::op;
 use rlvs_core::maps::{NONE, ServiceConfig, service_flag};
+use rlvs_core::mem::Mem;
 use rlvs_core::sched::Scheduler;
 use std::io;
 use std::net::Ipv4Addr;
-
-/// IPVS knows these, we do not yet.
-const LATER: [&str; 9] = ["lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
 
 /// Refuses what cannot be carried out, before anything is touched.
 pub fn check(service: &Service) -> Result<()> {
     let name = service.scheduler.as_str();
     if Scheduler::from_word(name).is_none() {
-        return Err(if LATER.contains(&name) {
-            Error::NotSupported(format!("scheduler {name}"))
-        } else {
-            Error::SchedulerNotFound(name.to_string())
-        });
+        return Err(Error::SchedulerNotFound(name.to_string()));
     }
     if let Some(engine) = &service.engine {
         return Err(if engine == "sip" {
@@ -34,17 +28,7 @@ pub fn check(service: &Service) -> Result<()> {
     if service.key.family() == Family::Inet6 {
         return Err(Error::NotSupported("IPv6".into()));
     }
-    if service.persistence.is_some() {
-        return Err(Error::NotSupported("persistence (-p)".into()));
-    }
-    if service.one_packet {
-        return Err(Error::NotSupported("one-packet scheduling (--ops)".into()));
-    }
-    match service.key {
-        ServiceKey::Fwmark { .. } => Err(Error::NotSupported("a firewall-mark service (-f)".into())),
-        ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(Error::NotSupported("SCTP".into())),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The service's id.
@@ -77,13 +61,18 @@ pub fn view(instance: &Instance, id: u32) -> Result<ServiceView> {
     let scheduler = Scheduler::from_number(config.scheduler).map_or("?", Scheduler::word);
     let mut service = Service::new(convert::key_view(&config.key), scheduler);
     service.flags = SchedFlags(config.sched_flags);
+    service.one_packet = config.has(service_flag::ONE_PACKET);
+    service.persistence =
+        config.has(service_flag::PERSISTENT).then_some(Persistence { timeout_secs: config.persist_secs });
     if service.netmask.is_some() {
         service.netmask = Some(Ipv4Addr::from(config.netmask[0].bytes()));
+    } else {
+        service.prefix_len = config.netmask.iter().map(|w| w.0.count_ones() as u8).sum();
     }
     Ok(ServiceView {
         service,
         counters: counters::of_service(instance, id),
-        rates: Rates::default(),
+        rates: counters::rates_of_service(instance, id),
         destinations: destinations::list(instance, id),
     })
 }
@@ -93,24 +82,21 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
         return Err(Error::ServiceExists);
     }
     let slots = instance.service_slots();
-    let mut free = None;
-    let mut serial = 0;
-    for id in slots.clone() {
-        let config = instance.service.get(id);
-        if config.flags & service_flag::IN_USE == 0 {
-            free = free.or(Some(id));
-        } else {
-            serial = serial.max(config.serial + 1);
-        }
-    }
+    let is_free = |id: &u32| instance.service.words(*id).load(FLAGS_WORD) & FLAGS_MASK == 0;
     let limit = instance.service.len();
-    let id =
-        free.or((slots.end < limit).then_some(slots.end)).ok_or(Error::Full { what: "service", limit })?;
-    instance.settings.edit(0, |s| s.service_slots = slots.end.max(id + 1));
+    let fresh = (slots.end < limit).then_some(slots.end);
+    let id = slots.clone().find(is_free).or(fresh).ok_or(Error::Full { what: "service", limit })?;
+    let serial = instance.settings.get(0).next_serial;
     let mut config = ServiceConfig { key: convert::key(&service.key), serial, ..ServiceConfig::EMPTY };
-    describe(&mut config, service)?;
+    describe(&mut config, service, instance.hz)?;
+    buckets::reserve(instance, &mut config)?;
+    instance.settings.edit(0, |s| {
+        s.service_slots = slots.end.max(id + 1);
+        s.next_serial = serial.wrapping_add(1).max(1);
+    });
     instance.service.set(id, &config);
     instance.command(op::RESET_SCHED, id, NONE, 0)?;
+    counters::start_rates(instance, id)?;
     instance
         .services
         .insert(Key(config.key), id, 0)
@@ -119,25 +105,52 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
     Ok(())
 }
 
+/// The word of a `ServiceConfig` with its flags, and their half of it.
+const FLAGS_WORD: usize = std::mem::offset_of!(ServiceConfig, flags) / 4;
+const FLAGS_MASK: u32 = 0xffff_0000;
+
 /// Everything but key and destinations.
-fn describe(config: &mut ServiceConfig, service: &Service) -> Result<()> {
+fn describe(config: &mut ServiceConfig, service: &Service, hz: u32) -> Result<()> {
     let scheduler = Scheduler::from_word(&service.scheduler)
         .ok_or_else(|| Error::SchedulerNotFound(service.scheduler.clone()))?;
     config.scheduler = scheduler as u8;
     config.sched_flags = service.flags.0;
     config.flags = service_flag::IN_USE;
-    config.netmask = convert::words(service.netmask.unwrap_or(Ipv4Addr::BROADCAST).into());
+    config.persist_secs = 0;
+    config.persist_timeout = 0;
+    if let Some(persistence) = &service.persistence {
+        config.flags |= service_flag::PERSISTENT;
+        config.persist_secs = persistence.timeout_secs;
+        config.persist_timeout = persistence.timeout_secs.saturating_mul(hz);
+    }
+    if service.one_packet {
+        config.flags |= service_flag::ONE_PACKET;
+    }
+    config.netmask = match service.netmask {
+        Some(mask) => convert::words(mask.into()),
+        None => convert::words(std::net::Ipv6Addr::from(prefix_mask(service.prefix_len)).into()),
+    };
     Ok(())
+}
+
+fn prefix_mask(len: u8) -> u128 {
+    u128::MAX.checked_shl(128 - len.min(128) as u32).unwrap_or(0)
 }
 
 pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
     let mut config = instance.service.get(id);
     let before = config.scheduler;
-    describe(&mut config, service)?;
-    instance.service.set(id, &config);
-    if config.scheduler != before {
-        instance.command(op::RESET_SCHED, id, NONE, 0)?;
+    describe(&mut config, service, instance.hz)?;
+    buckets::reserve(instance, &mut config)?;
+    if config.scheduler == before {
+        instance.service.set(id, &config);
+        return Ok(());
     }
+    // The new scheduler must not look into a table that is not filled yet.
+    config.buckets = 0;
+    instance.service.set(id, &config);
+    buckets::fill(instance, id);
+    instance.command(op::RESET_SCHED, id, NONE, 0)?;
     Ok(())
 }
 
@@ -148,8 +161,7 @@ pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
         .services
         .remove(&Key(config.key))
         .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
-    counters::carry_service(instance, id);
-    destinations::orphan_all(instance, id);
+    let orphaned = destinations::orphan_all(instance, id);
     instance.service.set(id, &ServiceConfig::EMPTY);
-    Ok(())
+    orphaned
 }

@@ -1,5 +1,6 @@
 //! The words of an entry, and typed access to them.
 
+use super::hash::{self, Place};
 use super::{Flow, SET_WORDS, Sets};
 use crate::maps::NONE;
 use crate::mem::Mem;
@@ -50,6 +51,10 @@ impl Word {
     pub const NO_OUTPUT: u32 = 1 << 14;
     pub const TEMPLATE: u32 = 1 << 15;
     pub const FROM_SYNC: u32 = 1 << 16;
+    /// A scheduler's: which server an address got.
+    pub const MAPPING: u32 = 1 << 17;
+    /// Its template knows that a server answered.
+    pub const ASSURED: u32 = 1 << 18;
     const GENERATION_ONE: u32 = 1 << 24;
     const GENERATION: u32 = 0xff << 24;
 
@@ -81,6 +86,11 @@ impl Word {
     pub const fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
     }
+    /// No connection: found only by its whole flow.
+    #[inline(always)]
+    pub const fn is_kept(self) -> bool {
+        self.has(Word::TEMPLATE | Word::MAPPING)
+    }
     #[inline(always)]
     pub const fn with_state(self, state: u8) -> Word {
         Word(self.0 & !0xff | state as u32)
@@ -104,9 +114,25 @@ pub struct NewEntry<A> {
     pub dest: u32,
     pub now: u32,
     pub timeout: u32,
-    /// The template it belongs to, or [`NONE`].
+    /// A link to the template it belongs to, or [`NONE`]; of a mapping, its service.
     pub control: u32,
+    /// Firewall mark; of a template 0 connections; of a mapping the time of its last change.
     pub mark: u32,
+    /// Packets so far: 0; of a mapping its number.
+    pub serial: u32,
+}
+
+impl<A: Addr> NewEntry<A> {
+    /// Where it belongs.
+    #[inline(always)]
+    pub fn place(&self, seed: u64) -> Place {
+        let flow = &self.flow;
+        if self.word.is_kept() {
+            hash::place_kept(flow.proto, flow.client, flow.virtual_addr, seed)
+        } else {
+            hash::place(flow.proto, flow.client, flow.client_port, seed)
+        }
+    }
 }
 
 /// The next hop of replies, kept in the entry: seen so many quarter seconds ago (8 bits), usable by XDP, interface.
@@ -134,6 +160,16 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     pub fn at<S: Sets<A, Set = M>>(sets: &S, id: u32) -> Option<Self> {
         let index = id >> 4;
         Some(Entry::new(sets.set(index)?, (id & 15) as usize, index))
+    }
+    /// The template that a link points to, if it still lives that life.
+    #[inline(always)]
+    pub fn linked<S: Sets<A, Set = M>>(sets: &S, link: u32) -> Option<Self> {
+        if link == NONE {
+            return None;
+        }
+        let entry = Self::at(sets, link & 0xff_ffff)?;
+        let word = entry.word();
+        (word.is_same_life(Word(link)) && word.has(Word::TEMPLATE)).then_some(entry)
     }
     #[inline(always)]
     fn word_at(self, word: usize) -> usize {
@@ -212,6 +248,57 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     #[inline(always)]
     pub fn timeout(self) -> u32 {
         self.load(TIMEOUT)
+    }
+
+    /// Where it belongs.
+    #[inline(always)]
+    pub fn place(self, seed: u64) -> Place {
+        if self.word().is_kept() {
+            hash::place_kept(self.proto(), self.client(), self.virtual_addr(), seed)
+        } else {
+            hash::place(self.proto(), self.client(), self.client_port(), seed)
+        }
+    }
+
+    /// A template's connections; more than 0 keep it alive.
+    #[inline(always)]
+    pub fn children(self) -> u32 {
+        self.load(MARK_OR_CHILDREN)
+    }
+    #[inline(always)]
+    pub fn add_children(self, delta: u32) {
+        self.set.fetch_add(self.word_at(Self::REST + MARK_OR_CHILDREN), delta);
+    }
+
+    /// No packet finds this template any more; its connections keep it.
+    #[inline(always)]
+    pub fn set_aside(self) {
+        let dest_port = self.load(DEST_PORT);
+        self.store(PORTS, (0xffff << 16) as u32);
+        self.store(DEST_PORT, dest_port | 0xffff);
+    }
+
+    /// A mapping's number: later ones are higher. And when its set of servers was changed last.
+    #[inline(always)]
+    pub fn serial(self) -> u32 {
+        self.load(IN_PACKETS)
+    }
+    #[inline(always)]
+    pub fn changed_at(self) -> u32 {
+        self.load(MARK_OR_CHILDREN)
+    }
+    #[inline(always)]
+    pub fn set_changed_at(self, now: u32) {
+        self.store(MARK_OR_CHILDREN, now)
+    }
+    /// Points a mapping to another server; false if somebody else was first.
+    #[inline(always)]
+    pub fn swap_dest(self, old: u32, new: u32) -> bool {
+        self.set.compare_swap(self.word_at(Self::REST + DEST), old, new) == old
+    }
+    #[inline(always)]
+    pub fn last_seen(self) -> u32 {
+        self.load(LAST_SEEN)
     }
 
     /// Is this the connection of a client's packet?
@@ -295,7 +382,7 @@ impl<A: Addr, M: Mem> Entry<A, M> {
         self.store(LAST_SEEN, new.now);
         self.store(TIMEOUT, new.timeout);
         self.store(CONTROL, new.control);
-        self.store(IN_PACKETS, 0);
+        self.store(IN_PACKETS, new.serial);
         self.store(MARK_OR_CHILDREN, new.mark);
         self.store(REPLY_HOP, 0);
         let old = self.word();
@@ -325,10 +412,16 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     }
 }
 
+/// How a connection points to the template of this id in one life of it.
+#[inline(always)]
+pub const fn link(id: u32, word: Word) -> u32 {
+    id & 0xff_ffff | word.0 & Word::GENERATION
+}
+
 /// Jiffies since a packet came. Another processor may have stored a later tick than the one we read before: that is
 /// no time at all, not almost 2^32.
 #[inline(always)]
-const fn idle(now: u32, last_seen: u32) -> u32 {
+pub const fn idle(now: u32, last_seen: u32) -> u32 {
     let idle = now.wrapping_sub(last_seen);
     if idle > u32::MAX - 0xffff { 0 } else { idle }
 }

@@ -2,12 +2,16 @@
 //!
 //! `CONNS` is an array of sets of 1,024 bytes. A set begins with 16 bytes of tags: byte *w* is the tag of way *w*, or 0
 //! for a free way (there is no way 0); all of them are compared at once, as two 64-bit words. Word 4 counts entries
-//! that belong here but had to go to their second set. From word 16 on come the ways, 16 words each (an IPv6 table
-//! has 32-word ways). Where an entry is, follows from (protocol, client address,
+//! that passed by here because there was no room. From word 16 on come the ways, 16 words each (an IPv6 table
+//! has 32-word ways). Where a connection is, follows from (protocol, client address,
 //! client port) alone, as in IPVS: so the request and the reply of a masqueraded connection find the same entry, and
 //! an established packet pays for one look-up in either direction.
 //! Each flow has a favourite way, taken if it is free: there it is looked for first, so that in a table that is not
-//! crowded one cache line is read, not two.
+//! crowded one cache line is read, not two. When its home set is full it goes to the next set of its row ([`hash`]).
+//!
+//! Beside connections the table holds what else must be found and forgotten in time: *templates* (which server a
+//! client got: persistence) and *mappings* (which server an address got: lblc and lblcr), told apart by their
+//! [`Word`](entry::Word).
 //!
 //! An entry lives through the word [`WORD`]: *free* → *pending* → *live* → *free*; each step is one compare-and-swap,
 //! so that of several processors exactly one opens an entry, and exactly one closes it and gives its load back.
@@ -19,12 +23,15 @@ pub mod table;
 pub mod tags;
 
 pub use entry::Entry;
-pub use table::{Inserted, Sets, Step, find_inbound, find_outbound, insert, release};
+pub use table::{
+    Inserted, Outcome, Sets, Step, Visit, claim, each_kept, find_inbound, find_kept, find_outbound, insert,
+    release, rival_wins,
+};
 
 /// Words and ways of a set.
 pub const SET_WORDS: usize = 256;
 pub const WAYS: usize = 15;
-/// The word that counts entries which went from here to their second set.
+/// The word that counts entries which belong here or passed by, and went on to another set.
 pub const OVERFLOWED: usize = 4;
 
 /// The flow of a connection as a client's packet shows it.

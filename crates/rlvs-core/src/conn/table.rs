@@ -6,12 +6,13 @@
 //! its word to *free*, which makes the other's step to *live* fail. So exactly one goes live.
 
 use super::entry::{Entry, NewEntry, Word};
-use super::hash::{Place, place};
+use super::hash::{PROBES, Place, place, place_kept};
 use super::tags::{self, Matches};
 use super::{Flow, OVERFLOWED, WAYS};
 use crate::maps::NONE;
 use crate::mem::Mem;
 use crate::wire::{Addr, Be16};
+use core::marker::PhantomData;
 
 /// The memory of a table.
 pub trait Sets<A> {
@@ -22,6 +23,12 @@ pub trait Sets<A> {
     fn set_mask(&self) -> u32;
     /// The secret of the hash.
     fn seed(&self) -> u64;
+    /// Entries in the table, more or less.
+    fn count(&self) -> u32;
+    /// Steps that the hands may put into functions of their own: see [`claim`], [`rival_wins`] and [`release`].
+    fn claim(&self, place: Place) -> u32;
+    fn rival_wins(&self, mine: Entry<A, Self::Set>, new: &NewEntry<A>) -> bool;
+    fn release(&self, entry: Entry<A, Self::Set>);
     /// Takes steps until one says stop, at most `limit`. (In the kernel a loop whose body the verifier sees once.)
     fn repeat<S: Step>(&self, limit: u32, steps: &mut S);
     /// The same number, but one the verifier does not know. Linux 6.1 looks at the body of a loop only once, with the
@@ -38,13 +45,23 @@ pub trait Step {
     fn step(&mut self) -> bool;
 }
 
-/// What became of an insertion.
-pub enum Inserted<A, M> {
-    /// It is in, and this is its word.
-    New(Entry<A, M>, Word),
+/// What became of an insertion. All fields are always set: the verifier refuses to see a value moved that nobody wrote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inserted {
+    pub outcome: Outcome,
+    /// Of the new entry: its id and its word.
+    pub id: u32,
+    pub word: Word,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Outcome {
+    /// It is in.
+    New,
     /// Another processor opened the same connection first.
     Lost,
-    /// Neither of its two sets has a free way.
+    /// No set of its row has a free way.
     Full,
 }
 
@@ -86,15 +103,20 @@ impl<A: Addr> Wanted<A> {
 /// The live connection that a client's packet belongs to.
 #[inline(always)]
 pub fn find_inbound<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
-    let wanted = Wanted {
+    let p = place(flow.proto, flow.client, flow.client_port, sets.seed());
+    find(sets, p, wanted(flow))
+}
+
+#[inline(always)]
+fn wanted<A: Addr>(flow: &Flow<A>) -> Wanted<A> {
+    Wanted {
         client: flow.client,
         other: flow.virtual_addr,
         client_port: flow.client_port,
         other_port: flow.virtual_port,
         proto: flow.proto,
         is_reply: false,
-    };
-    find(sets, wanted)
+    }
 }
 
 /// The live connection that a packet from a real server to a client belongs to.
@@ -113,14 +135,20 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
         proto,
         is_reply: true,
     };
-    find(sets, wanted)
+    find(sets, place(proto, client.0, client.1, sets.seed()), wanted)
+}
+
+/// The live template or mapping of this flow.
+#[inline(always)]
+pub fn find_kept<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
+    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, sets.seed());
+    find(sets, p, wanted(flow))
 }
 
 /// Mostly it is where it was to go first: then its own cache line is all that is read. Else the first match at home is
 /// it, or there is none; only else it is a search.
 #[inline(always)]
-fn find<A: Addr, S: Sets<A>>(sets: &S, wanted: Wanted<A>) -> Option<Entry<A, S::Set>> {
-    let p = place(wanted.proto, wanted.client, wanted.client_port, sets.seed());
+fn find<A: Addr, S: Sets<A>>(sets: &S, p: Place, wanted: Wanted<A>) -> Option<Entry<A, S::Set>> {
     let index = p.home & sets.set_mask();
     let set = sets.set(index)?;
     let favourite = Entry::new(set, p.favourite(Entry::<A, S::Set>::WAYS), index);
@@ -137,55 +165,64 @@ fn find<A: Addr, S: Sets<A>>(sets: &S, wanted: Wanted<A>) -> Option<Entry<A, S::
         return None;
     }
     let mut search = Search { walk: Walk::new(sets, p)?, wanted, found: sets.unknown(NONE) };
-    sets.repeat(2 * WAYS as u32 + 2, &mut search);
+    sets.repeat(STEPS, &mut search);
     if search.found == NONE { None } else { Entry::at(sets, search.found) }
 }
 
-/// All entries with a tag, at home and, if something overflowed from there, in the second set.
-struct Walk<M> {
-    set: M,
-    second: M,
-    index: u32,
-    second_index: u32,
-    tag: u8,
+/// Steps of a walk at most: each set is entered once and each of its ways seen once.
+const STEPS: u32 = PROBES * (WAYS as u32 + 1);
+
+/// All entries with a tag, set after set along a row, as long as something went on from there.
+struct Walk<'s, A, S> {
+    sets: &'s S,
+    place: Place,
+    /// The number of the set in the row.
+    number: u32,
     matches: Matches,
-    /// 1 in the home set, 0 in the second.
-    at_home: u32,
+    _family: PhantomData<A>,
 }
 
-impl<M: Mem> Walk<M> {
+impl<'s, A: Addr, S: Sets<A>> Walk<'s, A, S> {
     #[inline(always)]
-    fn new<A: Addr, S: Sets<A, Set = M>>(sets: &S, p: Place) -> Option<Walk<M>> {
-        let index = p.home & sets.set_mask();
-        let second_index = p.second & sets.set_mask();
-        let (set, second) = (sets.set(index)?, sets.set(second_index)?);
-        let matches = Matches::of(set, p.tag, Entry::<A, M>::WAYS);
-        Some(Walk { set, second, index, second_index, tag: p.tag, matches, at_home: sets.unknown(1) })
+    fn new(sets: &'s S, place: Place) -> Option<Self> {
+        let set = sets.set(place.home & sets.set_mask())?;
+        let matches = Matches::of(set, place.tag, Entry::<A, S::Set>::WAYS);
+        Some(Walk { sets, place, number: sets.unknown(0), matches, _family: PhantomData })
     }
 
     /// The next entry; `Err(true)` at the end, `Err(false)` to go on.
     #[inline(always)]
-    fn next<A: Addr>(&mut self) -> Result<Entry<A, M>, bool> {
+    fn next(&mut self) -> Result<Entry<A, S::Set>, bool> {
+        let mask = self.sets.set_mask();
+        let index = self.place.set(self.number, mask);
+        let Some(set) = self.sets.set(index) else {
+            return Err(true);
+        };
         if self.matches.any() {
-            return Ok(Entry::new(self.set, self.matches.take(), self.index));
+            return Ok(Entry::new(set, self.matches.take(), index));
         }
-        if self.at_home == 0 || self.set.load(OVERFLOWED) == 0 {
+        if set.load(OVERFLOWED) == 0 {
             return Err(true);
         }
-        self.at_home = 0;
-        (self.set, self.index) = (self.second, self.second_index);
-        self.matches = Matches::of(self.set, self.tag, Entry::<A, M>::WAYS);
+        self.number = self.number.wrapping_add(1);
+        if self.number >= PROBES || self.number > mask {
+            return Err(true);
+        }
+        let Some(set) = self.sets.set(self.place.set(self.number, mask)) else {
+            return Err(true);
+        };
+        self.matches = Matches::of(set, self.place.tag, Entry::<A, S::Set>::WAYS);
         Err(false)
     }
 }
 
-struct Search<A, M> {
-    walk: Walk<M>,
+struct Search<'s, A, S> {
+    walk: Walk<'s, A, S>,
     wanted: Wanted<A>,
     found: u32,
 }
 
-impl<A: Addr, M: Mem> Step for Search<A, M> {
+impl<A: Addr, S: Sets<A>> Step for Search<'_, A, S> {
     #[inline(always)]
     fn step(&mut self) -> bool {
         match self.walk.next() {
@@ -199,66 +236,167 @@ impl<A: Addr, M: Mem> Step for Search<A, M> {
     }
 }
 
-/// Puts a new connection into the table.
-#[inline(always)]
-pub fn insert<A: Addr, S: Sets<A>>(sets: &S, new: &NewEntry<A>) -> Inserted<A, S::Set> {
-    let p = place(new.flow.proto, new.flow.client, new.flow.client_port, sets.seed());
-    let Some(entry) = claim(sets, p) else {
-        return Inserted::Full;
-    };
-    let pending = entry.write(new);
-    if !rival_wins(sets, p, entry, &new.flow)
-        && let Some(live) = entry.publish(pending)
-    {
-        return Inserted::New(entry, live);
-    }
-    entry.close(pending);
-    release(sets, entry);
-    Inserted::Lost
+/// Sees entries one by one.
+pub trait Visit<A, M> {
+    /// True to stop.
+    fn visit(&mut self, entry: Entry<A, M>) -> bool;
 }
 
-/// Claims a way at home, or in the second set, which home then counts.
+/// Shows all live mappings of a flow, of which there may be many.
 #[inline(always)]
-fn claim<A: Addr, S: Sets<A>>(sets: &S, p: Place) -> Option<Entry<A, S::Set>> {
-    let home_index = p.home & sets.set_mask();
-    let home = sets.set(home_index)?;
-    if let Some(way) = tags::claim(home, p, Entry::<A, S::Set>::WAYS) {
-        return Some(Entry::new(home, way, home_index));
+pub fn each_kept<A: Addr, S: Sets<A>, V: Visit<A, S::Set>>(sets: &S, flow: &Flow<A>, visitor: V) -> V {
+    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, sets.seed());
+    let Some(walk) = Walk::new(sets, p) else {
+        return visitor;
+    };
+    let mut all = All { walk, wanted: wanted(flow), visitor };
+    sets.repeat(STEPS, &mut all);
+    all.visitor
+}
+
+struct All<'s, A, S, V> {
+    walk: Walk<'s, A, S>,
+    wanted: Wanted<A>,
+    visitor: V,
+}
+
+impl<A: Addr, S: Sets<A>, V: Visit<A, S::Set>> Step for All<'_, A, S, V> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        match self.walk.next() {
+            Ok(e) if self.wanted.is(e) => self.visitor.visit(e),
+            Ok(_) => false,
+            Err(end) => end,
+        }
     }
-    let second_index = p.second & sets.set_mask();
-    let second = sets.set(second_index)?;
-    home.fetch_add(OVERFLOWED, 1);
-    if let Some(way) = tags::claim(second, p, Entry::<A, S::Set>::WAYS)
-        && second_index != home_index
+}
+
+/// Puts a new entry into the table.
+#[inline(always)]
+pub fn insert<A: Addr, S: Sets<A>>(sets: &S, new: &NewEntry<A>) -> Inserted {
+    let without = |outcome| Inserted { outcome, id: NONE, word: Word(0) };
+    let id = sets.claim(new.place(sets.seed()));
+    let Some(entry) = Entry::at(sets, id) else {
+        return without(Outcome::Full);
+    };
+    let pending = entry.write(new);
+    if !sets.rival_wins(entry, new)
+        && let Some(word) = entry.publish(pending)
     {
-        return Some(Entry::new(second, way, second_index));
+        return Inserted { outcome: Outcome::New, id, word };
     }
-    home.add(OVERFLOWED, u32::MAX);
-    None
+    entry.close(pending);
+    sets.release(entry);
+    without(Outcome::Lost)
+}
+
+/// Claims a way at home, or in the next set of the row that has one; each set passed by counts it. The entry's id, or
+/// `NONE`.
+#[inline(always)]
+pub fn claim<A: Addr, S: Sets<A>>(sets: &S, p: Place) -> u32 {
+    let home_index = p.home & sets.set_mask();
+    let Some(home) = sets.set(home_index) else {
+        return NONE;
+    };
+    if let Some(way) = tags::claim(home, p, Entry::<A, S::Set>::WAYS) {
+        return home_index << 4 | way as u32;
+    }
+    // A full table shall not be searched for every packet.
+    let capacity = sets.set_mask().wrapping_add(1).wrapping_mul(Entry::<A, S::Set>::WAYS as u32);
+    if sets.count() >= capacity {
+        return NONE;
+    }
+    home.fetch_add(OVERFLOWED, 1);
+    let _family = PhantomData;
+    let mut claiming =
+        Claiming { sets, place: p, number: sets.unknown(1), found: sets.unknown(NONE), _family };
+    sets.repeat(PROBES - 1, &mut claiming);
+    if claiming.found == NONE {
+        uncount(sets, p, claiming.number);
+    }
+    claiming.found
+}
+
+struct Claiming<'s, A, S> {
+    sets: &'s S,
+    place: Place,
+    number: u32,
+    found: u32,
+    _family: PhantomData<A>,
+}
+
+impl<A: Addr, S: Sets<A>> Step for Claiming<'_, A, S> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        let mask = self.sets.set_mask();
+        if self.number > mask {
+            return true;
+        }
+        let index = self.place.set(self.number, mask);
+        let Some(set) = self.sets.set(index) else {
+            return true;
+        };
+        if let Some(way) = tags::claim(set, self.place, Entry::<A, S::Set>::WAYS) {
+            self.found = index << 4 | way as u32;
+            return true;
+        }
+        set.fetch_add(OVERFLOWED, 1);
+        self.number = self.number.wrapping_add(1);
+        false
+    }
+}
+
+/// The first so many sets of a row no longer count an entry that passed by.
+#[inline(always)]
+fn uncount<A: Addr, S: Sets<A>>(sets: &S, place: Place, sets_passed: u32) {
+    let mut back = Uncounting { sets, place, number: sets.unknown(0), _family: PhantomData };
+    sets.repeat(sets_passed, &mut back);
+}
+
+struct Uncounting<'s, A, S> {
+    sets: &'s S,
+    place: Place,
+    number: u32,
+    _family: PhantomData<A>,
+}
+
+impl<A: Addr, S: Sets<A>> Step for Uncounting<'_, A, S> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        if let Some(set) = self.sets.set(self.place.set(self.number, self.sets.set_mask())) {
+            set.add(OVERFLOWED, u32::MAX);
+        }
+        self.number = self.number.wrapping_add(1);
+        false
+    }
 }
 
 /// Looks for other entries of the same flow; kills pending ones of higher id. True if one of them wins.
 #[inline(always)]
-fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, p: Place, mine: Entry<A, S::Set>, flow: &Flow<A>) -> bool {
-    let Some(walk) = Walk::new(sets, p) else {
+pub fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, mine: Entry<A, S::Set>, new: &NewEntry<A>) -> bool {
+    // One address may map to several servers; a flow may not be twice.
+    if new.word.has(Word::MAPPING) && new.serial != 0 {
+        return false;
+    }
+    let Some(walk) = Walk::new(sets, new.place(sets.seed())) else {
         return true;
     };
-    let mut rivals = Rivals { walk, flow: *flow, mine: mine.id, lost: sets.unknown(0) };
-    sets.repeat(2 * WAYS as u32 + 2, &mut rivals);
+    let mut rivals = Rivals { walk, flow: new.flow, mine: mine.id, lost: sets.unknown(0) };
+    sets.repeat(STEPS, &mut rivals);
     rivals.lost != 0
 }
 
-struct Rivals<A, M> {
-    walk: Walk<M>,
+struct Rivals<'s, A, S> {
+    walk: Walk<'s, A, S>,
     flow: Flow<A>,
     mine: u32,
     lost: u32,
 }
 
-impl<A: Addr, M: Mem> Step for Rivals<A, M> {
+impl<A: Addr, S: Sets<A>> Step for Rivals<'_, A, S> {
     #[inline(always)]
     fn step(&mut self) -> bool {
-        let other: Entry<A, M> = match self.walk.next() {
+        let other = match self.walk.next() {
             Ok(other) => other,
             Err(end) => return end,
         };
@@ -275,12 +413,35 @@ impl<A: Addr, M: Mem> Step for Rivals<A, M> {
 /// Gives back the way of an entry that was closed. Only for the one who closed it.
 #[inline(always)]
 pub fn release<A: Addr, S: Sets<A>>(sets: &S, entry: Entry<A, S::Set>) {
-    let p = place(entry.proto(), entry.client(), entry.client_port(), sets.seed());
-    let home = p.home & sets.set_mask();
+    let p = entry.place(sets.seed());
     tags::release(entry.set, entry.way, p.tag);
-    if home != entry.id >> 4
-        && let Some(set) = sets.set(home)
-    {
-        set.add(OVERFLOWED, u32::MAX);
+    if p.home & sets.set_mask() != entry.id >> 4 {
+        let mut counting =
+            Counting { sets, place: p, at: entry.id >> 4, number: sets.unknown(0), _family: PhantomData };
+        sets.repeat(PROBES, &mut counting);
+    }
+}
+
+/// From home to the set where an entry was.
+struct Counting<'s, A, S> {
+    sets: &'s S,
+    place: Place,
+    at: u32,
+    number: u32,
+    _family: PhantomData<A>,
+}
+
+impl<A: Addr, S: Sets<A>> Step for Counting<'_, A, S> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        let index = self.place.set(self.number, self.sets.set_mask());
+        if index == self.at {
+            return true;
+        }
+        if let Some(set) = self.sets.set(index) {
+            set.add(OVERFLOWED, u32::MAX);
+        }
+        self.number = self.number.wrapping_add(1);
+        false
     }
 }

@@ -7,9 +7,7 @@ pub mod dr;
 pub mod nat;
 pub mod tun;
 
-use crate::conn::Entry;
 use crate::maps::{DestConfig, Settings};
-use crate::mem::Mem;
 use crate::path::{Decision, DropReason, Plan, Tables, hop_flag};
 use crate::wire::checksum::{add, update};
 use crate::wire::{Addr, Be16, Packet, icmp, ip_proto};
@@ -22,6 +20,14 @@ pub enum Method {
     Local = 1,
     Tunnel = 2,
     DirectRoute = 3,
+}
+
+/// Where a packet goes, and by which method (a number of [`Method`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target<A> {
+    pub method: u8,
+    pub addr: A,
+    pub port: Be16,
 }
 
 /// What is changed in the packet, beside its time to live and its MACs. All fields are always set, also where their
@@ -80,6 +86,7 @@ pub fn rewritten<A: Addr>(packet: &Packet<A>, edit: &Edit<A>) -> Rewritten {
         let rewrite = &edit.rewrite;
         let addresses = rewrite.address_change(packet);
         ip_change = add(ip_change, addresses);
+        // SCTP's sum is another one, and does not cover the addresses.
         l4_check = update(l4_check, add(addresses, rewrite.port_change(packet)));
         if packet.proto == ip_proto::UDP && l4_check.0 == 0 {
             l4_check = Be16(0xffff); // RFC 768: zero would say "none"
@@ -90,17 +97,17 @@ pub fn rewritten<A: Addr>(packet: &Packet<A>, edit: &Edit<A>) -> Rewritten {
 
 /// Plans the way of a client's packet to its server; the plan's hop is known.
 #[inline(always)]
-pub fn forward<A: Addr, T: Tables<A>, M: Mem>(
+pub fn forward<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
-    conn: Entry<A, M>,
+    target: &Target<A>,
     dest: &DestConfig,
     settings: &Settings,
     tables: &T,
     plan: &mut Plan<A>,
 ) -> Decision {
-    let method = conn.word().method();
+    let method = target.method;
     if plan.hop.has(hop_flag::LOCAL) {
-        return local(packet, conn, method);
+        return local(packet, target);
     }
     if !plan.hop.has(hop_flag::ROUTED) {
         return Decision::drop(DropReason::NoRoute);
@@ -109,7 +116,7 @@ pub fn forward<A: Addr, T: Tables<A>, M: Mem>(
         return Decision::answer(icmp::Error::TimeExceeded, DropReason::TtlExceeded);
     }
     if method == Method::Masquerade as u8 {
-        nat::request(conn, &mut plan.edit);
+        nat::request(target, &mut plan.edit);
     } else if method == Method::Tunnel as u8 {
         tun::plan(packet, dest, settings, tables, &mut plan.edit);
     } else {
@@ -134,9 +141,9 @@ pub(crate) fn fit<A: Addr>(packet: &Packet<A>, plan: &Plan<A>) -> Decision {
 
 /// The real server is the director itself: the stack has the packet as it is, unless a port were to change.
 #[inline(always)]
-fn local<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, method: u8) -> Decision {
-    let as_it_is = conn.dest_addr() == packet.dst && conn.dest_port() == packet.dport;
-    if method == Method::Masquerade as u8 && !as_it_is && conn.dest_port() != Be16(0) {
+fn local<A: Addr>(packet: &Packet<A>, target: &Target<A>) -> Decision {
+    let as_it_is = target.addr == packet.dst && target.port == packet.dport;
+    if target.method == Method::Masquerade as u8 && !as_it_is {
         return Decision::drop(DropReason::LocalServer);
     }
     Decision::PASS

@@ -9,7 +9,7 @@
 //!
 //! The real server's default route must lead back through the director; it needs nothing else, and ports may differ.
 
-use super::{Edit, Kind};
+use super::{Edit, Kind, Target};
 use crate::conn::Entry;
 use crate::mem::Mem;
 use crate::path::{Decision, Plan, hop_flag};
@@ -73,9 +73,9 @@ impl<A: Addr> Rewrite<A> {
 
 /// From the client to the server.
 #[inline(always)]
-pub fn request<A: Addr, M: Mem>(conn: Entry<A, M>, edit: &mut Edit<A>) {
+pub fn request<A: Addr>(target: &Target<A>, edit: &mut Edit<A>) {
     edit.kind = Kind::Nat;
-    edit.rewrite = Rewrite { side: Side::Destination, addr: conn.dest_addr(), port: conn.dest_port() };
+    edit.rewrite = Rewrite { side: Side::Destination, addr: target.addr, port: target.port };
 }
 
 /// From the server to the client. What the stack would answer with an ICMP error to the server (time to live ran

@@ -21,7 +21,7 @@ pub const MAGIC: u32 = 0x726c_7673;
 pub mod op {
     /// Starts (or restarts) the timer that sweeps the connection table.
     pub const START: u32 = 1;
-    /// Zeroes state and counters of destination slot `dest`, which nothing points to.
+    /// Zeroes state, counters and rates of destination slot `dest`, which nothing points to.
     pub const RESET_DEST: u32 = 2;
     /// Zeroes the scheduler state of `service`: its scheduler was set anew.
     pub const RESET_SCHED: u32 = 3;
@@ -31,6 +31,12 @@ pub mod op {
     pub const DEST_REMOVED: u32 = 5;
     /// The thresholds of `dest` changed.
     pub const THRESHOLDS_CHANGED: u32 = 6;
+    /// Walks the whole table once: what is due goes, and with `expire_nodest_conn` what belongs to deleted servers.
+    pub const SWEEP: u32 = 8;
+    /// Zeroes row `arg[0]` of `RATES`; of a destination the counters of `dest` are noted as the last ones.
+    pub const ZERO_RATES: u32 = 9;
+    /// A defence's mode was set: looks at once whether it acts.
+    pub const DEFENCE: u32 = 10;
     /// Answers with the jiffies (low 32 bits) in `arg[0]`: to learn HZ.
     pub const CLOCK: u32 = 7;
 }

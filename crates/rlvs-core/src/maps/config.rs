@@ -8,16 +8,16 @@ use crate::wire::{Be16, Be32};
 pub struct Settings {
     /// Seconds times HZ for each state: TCP from 0, UDP at 16, SCTP from 32 (see [`crate::proto`]).
     pub timeouts: [u32; 64],
-    /// Bits of [`setting`].
-    pub flags: u32,
-    /// `conn_reuse_mode`: 0, 1 or 2.
-    pub conn_reuse_mode: u32,
+    /// The values of [`sysctl`](super::sysctl), at their indices.
+    pub sysctl: [u32; 64],
+    /// All services of IPv4 and of IPv6; 0 lets every packet of the family pass at once.
+    pub services: [u32; 2],
     /// How many services have port 0, port 21, a firewall mark.
     pub port_zero_services: u32,
     pub ftp_services: u32,
     pub mark_services: u32,
-    /// All services; 0 lets every packet pass at once.
-    pub services: u32,
+    /// Rules of the map `MARKS`.
+    pub mark_rules: u32,
     /// Ports below this are privileged (`ip_unprivileged_port_start`).
     pub unprivileged_port: u32,
     /// [`LAYOUT_VERSION`](super::LAYOUT_VERSION) of who made the maps.
@@ -25,20 +25,20 @@ pub struct Settings {
     /// Slots of `SERVICE` and `DEST` from here on were never used.
     pub service_slots: u32,
     pub dest_slots: u32,
-    /// Counters (as in [`super::stats`]) of what is gone: deleted services' connections, packets and bytes.
+    /// The next service's [`serial`](ServiceConfig::serial).
+    pub next_serial: u32,
+    pub pad: u32,
+    /// What to add (wrapping) to the sum over all destinations' counters: those of slots used again, less what all were at
+    /// the last zeroing.
     pub carried: [u64; 5],
 }
 
-/// Bits of [`Settings::flags`]: the switches of `/proc/sys/net/ipv4/vs`.
-pub mod setting {
-    pub const SLOPPY_TCP: u32 = 1 << 0;
-    pub const SLOPPY_SCTP: u32 = 1 << 1;
-    pub const EXPIRE_NODEST_CONN: u32 = 1 << 2;
-    pub const EXPIRE_QUIESCENT_TEMPLATE: u32 = 1 << 3;
-    pub const SECURE_TCP: u32 = 1 << 4;
-    pub const PMTU_DISC: u32 = 1 << 5;
-    pub const NAT_ICMP_SEND: u32 = 1 << 6;
-    pub const SCHEDULE_ICMP: u32 = 1 << 7;
+impl Settings {
+    /// A switch or number of `/proc/sys/net/ipv4/vs`.
+    #[inline(always)]
+    pub const fn sysctl(&self, setting: super::sysctl::Setting) -> u32 {
+        self.sysctl[setting as usize & 63]
+    }
 }
 
 /// Two sets of addresses, one bit for each value of a 16-bit hash: a clear bit proves that an address is no virtual
@@ -90,8 +90,11 @@ pub struct ServiceConfig {
     pub dest_count: u32,
     /// Persistence: seconds as given, for listings.
     pub persist_secs: u32,
-    /// Counts the services as they are made: listings show the newest first.
+    /// Counts the services as they are made, never twice the same: listings show the newest first.
     pub serial: u32,
+    /// Pages of `BUCKETS` that a hashing scheduler (dh, sh, mh) chooses from, and how many buckets are filled.
+    pub buckets_page: u32,
+    pub buckets: u32,
     pub pad: u32,
     /// What to add (wrapping) to the sum over its destinations' counters: those of destinations that are gone, less
     /// what they all were at the last zeroing.
@@ -154,11 +157,14 @@ pub mod dest_flag {
     pub const IN_USE: u32 = 1 << 0;
     /// Configured: may get packets.
     pub const AVAILABLE: u32 = 1 << 1;
-    /// Its service is gone: packets of its connections are the stack's.
-    pub const SERVICE_GONE: u32 = 1 << 2;
 }
 
 impl ServiceConfig {
+    #[inline(always)]
+    pub const fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
     pub const EMPTY: ServiceConfig = ServiceConfig {
         key: ServiceKey { addr: [Be32(0); 4], port: Be16(0), protocol: 0, family: 0 },
         first: super::NONE,
@@ -172,6 +178,8 @@ impl ServiceConfig {
         dest_count: 0,
         persist_secs: 0,
         serial: 0,
+        buckets_page: super::NONE,
+        buckets: 0,
         pad: 0,
         carried: [0; 5],
     };
@@ -217,12 +225,12 @@ mod tests {
 
     #[test]
     fn layouts_are_locked() {
-        assert_eq!(size_of::<Settings>(), 336);
-        assert_eq!(offset_of!(Settings, flags), 256);
-        assert_eq!(offset_of!(Settings, services), 276);
+        assert_eq!(size_of::<Settings>(), 600);
+        assert_eq!(offset_of!(Settings, sysctl), 256);
+        assert_eq!(offset_of!(Settings, services), 512);
         assert_eq!(size_of::<Filter>(), 16384);
         assert_eq!(size_of::<ServiceKey>(), 20);
-        assert_eq!(size_of::<ServiceConfig>(), 112);
+        assert_eq!(size_of::<ServiceConfig>(), 120);
         assert_eq!(offset_of!(ServiceConfig, first), 20);
         assert_eq!(offset_of!(ServiceConfig, scheduler), 24);
         assert_eq!(offset_of!(ServiceConfig, persist_timeout), 28);

@@ -14,10 +14,13 @@
 //! | `SERVICES` | [`ServiceKey`] | service id | user |
 //! | `SERVICE` | service id | [`ServiceConfig`] | user |
 //! | `DEST` | destination id | [`DestConfig`] | user |
+//! | `BUCKETS` | page | 256 destination ids: the tables of dh, sh and mh | user |
+//! | `MARKS` | number | [`MarkRule`] | user |
 //! | `LINKS` | interface index | [`LinkFlags`](links) | user |
 //! | `DEST_STATE` | destination id | [`dest_state`] words | programs |
-//! | `SCHED_STATE` | service id | 64 bits, see each scheduler | programs |
+//! | `SCHED_STATE` | service id | [`sched_state`] words | programs |
 //! | `STATS` | destination id × CPUs + CPU | [`stats`] words | programs |
+//! | `RATES` | destination, then service, then the total | [`rates`] words | programs |
 //! | `DROPS` | CPU × 64 + reason | count (u64) | programs |
 //! | `CONNS` | set | [`conn`](crate::conn) words | programs |
 //! | `GLOBAL` | 0 | [`global`] words | programs |
@@ -26,11 +29,14 @@
 pub mod command;
 mod config;
 pub mod links;
+mod mark;
+pub mod sysctl;
 
 pub use config::*;
+pub use mark::MarkRule;
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;
@@ -43,11 +49,12 @@ pub mod dest_state {
     pub const INACTIVE: usize = 1;
     /// Persistence templates.
     pub const PERSISTENT: usize = 2;
-    /// All connections that are not templates: what thresholds count.
+    /// All connections that are not templates: what thresholds count. The highest bit: the upper threshold was reached
+    /// and the lower one not yet passed.
     pub const TOTAL: usize = 3;
-    pub const FLAGS: usize = 4;
-    /// In `FLAGS`: the upper threshold was reached and the lower one not yet passed.
-    pub const OVERLOADED: u32 = 1;
+    pub const OVERLOADED: u32 = 1 << 31;
+    /// Mappings of lblc and lblcr.
+    pub const MAPPINGS: usize = 4;
     /// The cached next hop: when it was looked up, and the words of [`Hop`](crate::path::Hop).
     pub const HOP_AT: usize = 5;
     pub const HOP_FLAGS: usize = 6;
@@ -67,17 +74,53 @@ pub mod stats {
     pub const OUT_BYTES: usize = 8;
 }
 
+/// Words of a `SCHED_STATE` value.
+pub mod sched_state {
+    /// 64 bits of rr and wrr, see each.
+    pub const CURSOR: usize = 0;
+    /// Entries of the connection table that are mappings of lblc or lblcr.
+    pub const MAPPINGS: usize = 2;
+    /// The number of the last mapping.
+    pub const SERIAL: usize = 3;
+}
+
+/// Words of a `RATES` value: five pairs in the order of [`stats`], 64 bits each.
+pub mod rates {
+    pub const WORDS: usize = 32;
+    /// The smoothed rate: scaled by 2^10 for connections and packets, by 2^5 for bytes.
+    pub const AVERAGE: usize = 0;
+    /// Of a destination: what was counted at the last look. Of a service and the total: what came since then.
+    pub const LAST: usize = 10;
+}
+
+/// A page of `BUCKETS`.
+pub const BUCKETS_PER_PAGE: usize = 256;
+
 /// Words of the `GLOBAL` value.
 pub mod global {
-    pub const WORDS: usize = 16;
-    /// Entries in the connection table, templates too.
+    pub const WORDS: usize = 64;
+    /// Entries in the connection table, templates and mappings too.
     pub const CONNS: usize = 0;
     /// Where the sweeping timer goes on.
     pub const SWEEP_AT: usize = 1;
     /// Ticks of the sweeping timer, to see that it lives.
     pub const TICKS: usize = 2;
+    /// Where the estimator goes on.
+    pub const ESTIMATE_AT: usize = 3;
     /// Always 0, which the verifier cannot know.
     pub const ZERO: usize = 15;
+    // The second cache line is read by every new connection when a defence is up, and seldom written.
+    /// Bits of the automatic defences that are up: [`SECURE`], [`DROP_ENTRY`], and `DROP_RATE` is above 0.
+    pub const DEFENCE: usize = 16;
+    pub const SECURE: u32 = 1;
+    pub const DROP_ENTRY: u32 = 2;
+    /// One of so many new connections is dropped; 0 for none.
+    pub const DROP_RATE: usize = 17;
+    // The third is written by packets.
+    /// Counts down to the next packet to be dropped.
+    pub const DROP_COUNTER: usize = 32;
+    /// From here on nine words: how many entries with so many packets are let live until the next is dropped.
+    pub const ENTRY_COUNTERS: usize = 33;
 }
 
 /// `DROPS` has so many counters for each processor.

@@ -1,8 +1,9 @@
 //! A packet moves its connection's state machine and restarts its timer.
 
+use super::{Tables, is_secure, persist};
 use crate::conn::Entry;
 use crate::conn::entry::Word;
-use crate::maps::{Settings, dest_state, setting};
+use crate::maps::{NONE, Settings, dest_state};
 use crate::mem::Mem;
 use crate::proto::{self, View};
 use crate::wire::{Addr, Packet};
@@ -11,11 +12,11 @@ use crate::wire::{Addr, Packet};
 /// processors only the one whose swap succeeds moves the counts. `seen` is the entry's word from before `dest` was read
 /// from it.
 #[inline(always)]
-pub fn advance<A: Addr, M: Mem, D: Mem>(
+pub fn advance<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
-    conn: Entry<A, M>,
+    conn: Entry<A, T::Set>,
     seen: Word,
-    dest: D,
+    tables: &T,
     settings: &Settings,
     view: View,
     now: u32,
@@ -34,18 +35,28 @@ pub fn advance<A: Addr, M: Mem, D: Mem>(
             view = View::InputOnly;
         }
     }
-    let secure = settings.flags & setting::SECURE_TCP != 0;
-    let state = proto::next_state(packet, view, old.state(), secure);
+    let state = proto::next_state(packet, view, old.state(), is_secure(settings, tables));
     let inactive = !proto::is_active(packet.proto, state);
     new = new.with_state(state).with(Word::INACTIVE, inactive);
-    if new != old && conn.swap_word(old, new) && old.has(Word::INACTIVE) != inactive {
-        let (from, to) = if inactive {
-            (dest_state::ACTIVE, dest_state::INACTIVE)
-        } else {
-            (dest_state::INACTIVE, dest_state::ACTIVE)
-        };
-        dest.add(from, u32::MAX);
-        dest.add(to, 1);
+    if !old.has(Word::ASSURED) && persist::assures(packet, view == View::Output, state) {
+        new = new.with(Word::ASSURED, true);
+    }
+    if new != old && conn.swap_word(old, new) {
+        let link = conn.control();
+        if new.0 & !old.0 & Word::ASSURED != 0 && link != NONE {
+            persist::assure(tables, link);
+        }
+        if old.has(Word::INACTIVE) != inactive
+            && let Some(dest) = tables.dest_state(conn.dest())
+        {
+            let (from, to) = if inactive {
+                (dest_state::ACTIVE, dest_state::INACTIVE)
+            } else {
+                (dest_state::INACTIVE, dest_state::ACTIVE)
+            };
+            dest.add(from, u32::MAX);
+            dest.add(to, 1);
+        }
     }
     let timeout = settings.timeouts[proto::timeout_index(packet.proto, state) & 63];
     conn.touch(now, timeout);

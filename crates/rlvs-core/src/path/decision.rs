@@ -97,9 +97,18 @@ pub enum Located {
     Request(u32),
     /// A masqueraded server's packet.
     Reply(u32),
-    /// The service has no server that takes the packet.
-    NoServer,
+    /// The service has no server that takes the packet. A service by firewall mark may be for addresses that are not
+    /// the director's; nobody answers for those.
+    NoServer {
+        by_mark: bool,
+    },
     Drop(DropReason),
+    /// One-packet scheduling: the destination for this packet alone.
+    OnePacket(u32),
+    /// For the next layer, before anything was done.
+    Up,
+    /// No connection yet; perhaps the packet opens one.
+    New,
 }
 
 impl Located {
@@ -110,8 +119,11 @@ impl Located {
             Located::Pass => 0,
             Located::Request(id) => 1 << 32 | id as u64,
             Located::Reply(id) => 2 << 32 | id as u64,
-            Located::NoServer => 3 << 32,
+            Located::NoServer { by_mark } => 3 << 32 | by_mark as u64,
             Located::Drop(reason) => 4 << 32 | reason as u64,
+            Located::OnePacket(id) => 5 << 32 | id as u64,
+            Located::Up => 6 << 32,
+            Located::New => 7 << 32,
         }
     }
 
@@ -120,8 +132,11 @@ impl Located {
         match code >> 32 {
             1 => Located::Request(code as u32),
             2 => Located::Reply(code as u32),
-            3 => Located::NoServer,
+            3 => Located::NoServer { by_mark: code & 1 != 0 },
             4 => Located::Drop(DropReason::from_number(code as u8)),
+            5 => Located::OnePacket(code as u32),
+            6 => Located::Up,
+            7 => Located::New,
             _ => Located::Pass,
         }
     }
@@ -161,7 +176,7 @@ drop_reasons! {
     ServerGone = 1 "server-gone",
     /// The service has no real server that takes new connections; answered with ICMP port unreachable.
     NoServer = 2 "no-server",
-    /// The connection table has no room in either of the two places for it.
+    /// The connection table has no room for it.
     TableFull = 3 "table-full",
     /// Two processors opened the same connection at once, and neither could be found again.
     Contended = 4 "contended",
@@ -177,6 +192,8 @@ drop_reasons! {
     EditFailed = 9 "edit-failed",
     /// The service's destination is an address of the director itself, with a translated port.
     LocalServer = 10 "local-server",
+    /// A new connection that `drop_packet` sacrificed.
+    Defence = 11 "defence",
 }
 
 #[cfg(test)]
@@ -193,8 +210,10 @@ mod tests {
 
     #[test]
     fn codes_round_trip() {
-        let all = [Located::Pass, Located::Request(0), Located::Reply(u32::MAX), Located::NoServer];
-        for l in all.into_iter().chain([DropReason::Contended, DropReason::TableFull].map(Located::Drop)) {
+        let no_server = [true, false].map(|by_mark| Located::NoServer { by_mark });
+        let all = [Located::Pass, Located::Request(0), Located::Reply(u32::MAX), Located::Up, Located::New];
+        let all = all.into_iter().chain(no_server).chain([Located::OnePacket(7)]);
+        for l in all.chain([DropReason::Contended, DropReason::TableFull].map(Located::Drop)) {
             assert_eq!(Located::from_code(l.code()), l);
         }
         for r in DropReason::ALL {

@@ -4,16 +4,19 @@
 //! to do with it; the hands only carry it out. XDP and TC tell the same story: what XDP cannot finish it passes *up*,
 //! before anything of the packet was counted, and TC tells the story again with the connection already in the table.
 //!
-//! The story has two halves, because in the kernel each gets a stack frame of its own: [`locate`] finds or opens the
-//! connection, [`deliver`] plans the packet's way.
+//! The story has parts, because in the kernel each gets a stack frame of its own: [`locate`] finds the connection,
+//! [`open_conn`] opens one if there is none, [`deliver`] plans the packet's way.
 
 mod account;
 mod admit;
 mod advance;
 mod decision;
+mod defence;
+pub mod estimate;
 mod expire;
 mod hop;
 mod load;
+pub mod persist;
 mod schedule;
 mod service;
 mod tables;
@@ -22,50 +25,51 @@ pub use account::account;
 pub use admit::{admit, starts_anew};
 pub use advance::advance;
 pub use decision::{Decision, DropReason, Located, Plan, Verdict};
-pub use expire::sweep_set;
+pub use defence::{drops_entries, drops_packet, is_secure, thin_set, watch};
+pub use expire::{is_over, sweep_set};
 pub use hop::{Hop, hop_flag, next_hop, reply_hop};
 pub use load::{close_connection, recompute_overload};
-pub use schedule::{open_conn, schedule};
-pub use service::find_service;
+pub use schedule::{Welcome, open_conn, open_to, welcome};
+pub use service::{find_service, mark_of};
 pub use tables::{Candidate, Layer, Look, Tables};
 
+use crate::conn::entry::Word;
 use crate::conn::{Entry, Flow};
 use crate::fwd;
-use crate::maps::{Settings, dest_flag, filter_bit};
+use crate::maps::sysctl::Setting;
+use crate::maps::{DestConfig, Settings, filter_bit};
 use crate::mem::Mem;
 use crate::proto::View;
-use crate::wire::{Addr, Packet, icmp};
+use crate::wire::{Addr, Be16, Packet, icmp};
 
 /// What happens to a packet. `now` in jiffies; `plan` is filled in when the answer is [`Verdict::Forward`].
 #[inline(always)]
 pub fn decide<A: Addr, T: Tables<A>>(
-    packet: &Packet<A>,
+    packet: &mut Packet<A>,
     tables: &T,
     now: u32,
     plan: &mut Plan<A>,
 ) -> Decision {
-    let located = locate(packet, tables, now);
+    let mut located = locate(packet, tables, now);
+    if located == Located::New {
+        located = open_conn(packet, tables, now);
+    }
     deliver(packet, located, tables, now, plan)
 }
 
-/// First half: which connection the packet belongs to, a new one if need be.
+/// First half: which connection the packet belongs to; [`Located::New`] if it may open one.
 #[inline(always)]
 pub fn locate<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
     let (Some(settings), Some(filter)) = (tables.settings(), tables.filter()) else {
         return Located::Pass;
     };
-    if settings.services == 0 {
+    if settings.services[(A::WORDS > 1) as usize] == 0 {
         return Located::Pass;
     }
     let (word, bit) = filter_bit(packet.dst.fold());
-    if filter.virtual_addrs[word & 2047] & bit != 0 {
-        if let Some(conn) = find_conn(packet, tables, settings, now) {
-            return Located::Request(conn.id);
-        }
-        let opened = tables.open(packet, now);
-        if opened != Located::Pass {
-            return opened;
-        }
+    let for_us = filter.virtual_addrs[word & 2047] & bit != 0;
+    if for_us && let Some(conn) = find_conn(packet, tables, settings, now) {
+        return Located::Request(conn.id);
     }
     let (word, bit) = filter_bit(packet.src.fold());
     if filter.real_addrs[word & 2047] & bit != 0
@@ -73,7 +77,7 @@ pub fn locate<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -
     {
         return Located::Reply(conn.id);
     }
-    Located::Pass
+    if for_us { Located::New } else { Located::Pass }
 }
 
 /// Second half: the packet's way, its connection's next state, the counters.
@@ -88,9 +92,11 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     let (id, view) = match located {
         Located::Request(id) => (id, View::Input),
         Located::Reply(id) => (id, View::Output),
-        Located::Pass => return Decision::PASS,
+        Located::Pass | Located::New => return Decision::PASS,
+        Located::Up => return Decision::UP,
         Located::Drop(reason) => return Decision::drop(reason),
-        Located::NoServer => return NO_SERVER,
+        Located::NoServer { by_mark } => return no_server(packet, by_mark, tables, &mut plan.hop),
+        Located::OnePacket(dest) => return deliver_alone(packet, dest, tables, now, plan),
     };
     let Some((conn, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
         return Decision::PASS;
@@ -99,7 +105,8 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     if !is_still(packet, conn, view) {
         return Decision::drop(DropReason::Contended);
     }
-    let Some((dest, state)) = tables.dest(conn.dest()).zip(tables.dest_state(conn.dest())) else {
+    let dest_id = conn.dest();
+    let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
         return Decision::PASS;
     };
     let decision = match view {
@@ -107,10 +114,12 @@ pub fn deliver<A: Addr, T: Tables<A>>(
             reply_hop(packet.dst, conn, tables, now, &mut plan.hop);
             fwd::nat::reply(packet, conn, plan)
         }
-        _ if !dest.is_available() => return gone(dest.flags),
+        _ if !dest.is_available() => return gone(tables, conn, seen, settings),
         _ => {
             next_hop(dest, state, tables, now, &mut plan.hop);
-            fwd::forward(packet, conn, dest, settings, tables, plan)
+            let target =
+                fwd::Target { method: seen.method(), addr: conn.dest_addr(), port: conn.dest_port() };
+            fwd::forward(packet, &target, dest, settings, tables, plan)
         }
     };
     // What a server on this machine gets is counted too; by TC, or it would be counted twice.
@@ -121,11 +130,40 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     if !tables.can_finish(packet, decision, plan) || (local && T::LAYER == Layer::Driver) {
         return Decision::UP;
     }
-    advance(packet, conn, seen, state, settings, view, now);
+    advance(packet, conn, seen, tables, settings, view, now);
     if dest.is_available() {
-        account(packet, conn.dest(), view, tables);
+        account(packet, dest_id, view, tables);
     }
     decision
+}
+
+/// A packet without connection (one-packet scheduling) and its way.
+#[inline(always)]
+fn deliver_alone<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    dest_id: u32,
+    tables: &T,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> Decision {
+    let found = tables.dest(dest_id).zip(tables.dest_state(dest_id)).zip(tables.settings());
+    let Some(((dest, state), settings)) = found else {
+        return Decision::PASS;
+    };
+    next_hop(dest, state, tables, now, &mut plan.hop);
+    let decision = fwd::forward(packet, &target_of(packet, dest), dest, settings, tables, plan);
+    account(packet, dest_id, View::Input, tables);
+    decision
+}
+
+/// Where a packet without connection goes.
+#[inline(always)]
+fn target_of<A: Addr>(packet: &Packet<A>, dest: &DestConfig) -> fwd::Target<A> {
+    fwd::Target {
+        method: dest.method,
+        addr: A::from_words(|i| dest.addr[i & 3]),
+        port: if dest.port == Be16(0) { packet.dport } else { dest.port },
+    }
 }
 
 /// Is the entry that was found still the packet's? Another processor may have closed it meanwhile and opened another
@@ -139,8 +177,22 @@ fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) 
     }
 }
 
-/// The service has nobody for the packet.
-const NO_SERVER: Decision = Decision::answer(icmp::Error::PortUnreachable, DropReason::NoServer);
+/// The service has nobody for the packet: its sender learns it from the address it asked, if that is ours.
+#[inline(always)]
+fn no_server<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    by_mark: bool,
+    tables: &T,
+    hop: &mut Hop<A>,
+) -> Decision {
+    if by_mark {
+        tables.route(packet.dst, hop);
+        if !hop.has(hop_flag::LOCAL) {
+            return Decision::drop(DropReason::NoServer);
+        }
+    }
+    Decision::answer(icmp::Error::PortUnreachable, DropReason::NoServer)
+}
 
 /// The live connection of a client's packet, unless it is due or the packet starts a new one in its place.
 #[inline(always)]
@@ -152,8 +204,8 @@ fn find_conn<A: Addr, T: Tables<A>>(
 ) -> Option<Entry<A, T::Set>> {
     let conn = tables.find_inbound(&flow(packet))?;
     let seen = conn.word();
-    if conn.has_expired(now) || starts_anew(packet, seen, settings) {
-        close_connection(tables, conn, seen);
+    if conn.has_expired(now) || starts_anew(packet, conn, seen, settings, tables) {
+        tables.close(conn, seen);
         return None;
     }
     Some(conn)
@@ -173,15 +225,19 @@ fn find_reply_conn<A: Addr, T: Tables<A>>(
     (masqueraded && !conn.has_expired(now)).then_some(conn)
 }
 
-/// The server of this connection was deleted: silence, until it is back or the connection expires. When the whole
-/// service was deleted the packet is the stack's.
+/// The server of this connection was deleted: silence, until it is back or the connection expires; with
+/// `expire_nodest_conn` it does so at once.
 #[inline(always)]
-fn gone(dest_flags: u32) -> Decision {
-    if dest_flags & dest_flag::SERVICE_GONE != 0 {
-        Decision::PASS
-    } else {
-        Decision::drop(DropReason::ServerGone)
+fn gone<A: Addr, T: Tables<A>>(
+    tables: &T,
+    conn: Entry<A, T::Set>,
+    seen: Word,
+    settings: &Settings,
+) -> Decision {
+    if settings.sysctl(Setting::ExpireNodestConn) != 0 {
+        tables.close(conn, seen);
     }
+    Decision::drop(DropReason::ServerGone)
 }
 
 /// The flow of a client's packet.

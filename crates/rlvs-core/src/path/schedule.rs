@@ -2,67 +2,167 @@
 
 use super::account::count_connection;
 use super::load::bind;
-use super::{DropReason, Located, Tables, admit, find_service, flow};
+use super::persist::{self, Remembered};
+use super::service::{FTP, FTP_DATA};
+use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
-use crate::conn::{self, Inserted};
+use crate::conn::{Entry, Outcome, insert};
 use crate::fwd::Method;
-use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global};
+use crate::maps::sysctl::Setting;
+use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global, service_flag};
 use crate::mem::Mem;
 use crate::proto;
-use crate::sched;
-use crate::wire::{Addr, Packet};
+use crate::wire::{Addr, Be16, Packet, ip_proto};
 
-/// Finds a server for the first packet of a flow and opens a connection.
+/// Finds a server for the first packet of a flow and opens a connection. The packet gets its mark on the way.
 #[inline(always)]
-pub fn open_conn<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
-    let Some(settings) = tables.settings() else {
-        return Located::Pass;
-    };
-    if !admit(packet, settings) {
-        return Located::Pass;
+pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now: u32) -> Located {
+    if tables.settings().is_some_and(|s| s.mark_rules != 0) {
+        packet.mark = tables.mark(packet);
     }
-    let Some(service_id) = find_service(packet, tables, settings) else {
-        return Located::Pass;
+    let service_id = match tables.welcome(packet) {
+        Welcome::To(service_id) => service_id,
+        Welcome::Not(located) => return located,
     };
     let Some(service) = tables.service(service_id) else {
         return Located::Pass;
     };
-    let Some(dest_id) = schedule(packet, tables, service_id, service) else {
-        return Located::NoServer;
+    let persistent = service.has(service_flag::PERSISTENT);
+    let known = if persistent { tables.remembered(packet, service_id, now) } else { None };
+    let chosen = match known {
+        Some(known) => known,
+        None => {
+            let Some(picked) = tables.pick(packet, service_id, now) else {
+                return nobody(packet, tables, service);
+            };
+            if picked.is_new {
+                tables.note(packet, service_id, picked.dest, now);
+            }
+            if picked.surplus != NONE
+                && let Some(entry) = Entry::<A, T::Set>::at(tables, picked.surplus)
+            {
+                tables.close(entry, entry.word());
+                tables.set_changed(packet, service_id, now);
+            }
+            if persistent {
+                tables.remember(packet, service_id, picked.dest, now)
+            } else {
+                Remembered { dest: picked.dest, template: NONE }
+            }
+        }
+    };
+    tables.open_to(packet, service_id, chosen, now)
+}
+
+/// Whether a packet may open a connection, and to which service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Welcome {
+    To(u32),
+    Not(Located),
+}
+
+/// The service that a packet opens a connection to.
+#[inline(always)]
+pub fn welcome<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Welcome {
+    const PASS: Welcome = Welcome::Not(Located::Pass);
+    let Some(settings) = tables.settings() else {
+        return PASS;
+    };
+    if !admit(packet, settings) {
+        return PASS;
+    }
+    let Some(service_id) = find_service(packet, packet.mark, tables, settings) else {
+        return PASS;
+    };
+    let Some(service) = tables.service(service_id) else {
+        return PASS;
+    };
+    if drops_packet(settings, tables) {
+        return Welcome::Not(Located::Drop(DropReason::Defence));
+    }
+    // FTP's data port never opens one; another port than the service's (port 0, FTP) needs persistence.
+    let by_mark = service.key.protocol == 0;
+    let named = by_mark || service.key.port == packet.dport || service.has(service_flag::PERSISTENT);
+    if packet.sport == FTP_DATA || !named {
+        return PASS;
+    }
+    if is_alone(packet, service) && packet.from_driver {
+        return Welcome::Not(Located::Up); // scheduled once, by the layer that can finish every packet
+    }
+    Welcome::To(service_id)
+}
+
+/// Is the packet scheduled by itself, without a connection?
+#[inline(always)]
+fn is_alone<A>(packet: &Packet<A>, service: &ServiceConfig) -> bool {
+    service.has(service_flag::ONE_PACKET) && packet.proto == ip_proto::UDP
+}
+
+/// Opens a connection to the server that was chosen.
+#[inline(always)]
+pub fn open_to<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    service_id: u32,
+    chosen: Remembered,
+    now: u32,
+) -> Located {
+    const GONE: Located = Located::NoServer { by_mark: false };
+    let dest_id = chosen.dest;
+    let Some((settings, service)) = tables.settings().zip(tables.service(service_id)) else {
+        return GONE;
     };
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
-        return Located::NoServer;
+        return GONE;
     };
-    match conn::insert(tables, &new_entry(packet, dest_id, dest, settings, now)) {
-        Inserted::New(entry, _) => {
+    if is_alone(packet, service) {
+        count_connection(dest_id, tables);
+        return Located::OnePacket(dest_id);
+    }
+    let template = persist::join(tables, chosen.template);
+    let port = dest_port(packet, service, dest);
+    let inserted = insert(tables, &new_entry(packet, dest_id, dest, port, template, settings, now));
+    match inserted.outcome {
+        Outcome::New => {
             bind(dest, state);
             if let Some(global) = tables.global() {
                 global.add(global::CONNS, 1);
             }
             count_connection(dest_id, tables);
-            Located::Request(entry.id)
+            Located::Request(inserted.id)
         }
-        Inserted::Lost => match conn::find_inbound(tables, &flow(packet)) {
-            Some(entry) => Located::Request(entry.id),
-            None => Located::Drop(DropReason::Contended),
-        },
-        Inserted::Full => Located::Drop(DropReason::TableFull),
+        Outcome::Lost => {
+            persist::leave(tables, template);
+            match tables.find_inbound(&flow(packet)) {
+                Some(entry) => Located::Request(entry.id),
+                None => Located::Drop(DropReason::Contended),
+            }
+        }
+        Outcome::Full => {
+            persist::leave(tables, template);
+            Located::Drop(DropReason::TableFull)
+        }
     }
 }
 
-/// The service's server for this packet.
+/// No server takes the packet.
 #[inline(always)]
-pub fn schedule<A: Addr, T: Tables<A>>(
-    packet: &Packet<A>,
-    tables: &T,
-    service_id: u32,
-    service: &ServiceConfig,
-) -> Option<u32> {
-    // A packet for another port than the service's (port 0, FTP) needs persistence to be followed by its kin.
-    if service.key.protocol != 0 && service.key.port != packet.dport {
-        return None;
+fn nobody<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service: &ServiceConfig) -> Located {
+    let by_mark = service.key.protocol == 0;
+    let data_of_ftp = service.key.port == FTP && packet.dport != FTP;
+    let bypass = by_mark && tables.settings().is_some_and(|s| s.sysctl(Setting::CacheBypass) != 0);
+    if data_of_ftp || bypass {
+        return Located::Pass;
     }
-    sched::pick(packet, tables, service_id, service)
+    Located::NoServer { by_mark }
+}
+
+/// The server's port: its own, unless it has none or the packet is for a port that the service does not name.
+#[inline(always)]
+pub(super) fn dest_port<A: Addr>(packet: &Packet<A>, service: &ServiceConfig, dest: &DestConfig) -> Be16 {
+    let persistent = service.has(service_flag::PERSISTENT);
+    let named = !persistent || service.key.port == packet.dport;
+    if named && dest.port != Be16(0) { dest.port } else { packet.dport }
 }
 
 #[inline(always)]
@@ -70,6 +170,8 @@ fn new_entry<A: Addr>(
     packet: &Packet<A>,
     dest_id: u32,
     dest: &DestConfig,
+    dest_port: Be16,
+    template: u32,
     settings: &Settings,
     now: u32,
 ) -> NewEntry<A> {
@@ -78,13 +180,14 @@ fn new_entry<A: Addr>(
     NewEntry {
         flow: flow(packet),
         dest_addr: A::from_words(|i| dest.addr[i & 3]),
-        dest_port: if dest.method == Method::Masquerade as u8 { dest.port } else { packet.dport },
+        dest_port,
         word: Word::new(0, dest.method, Word::INACTIVE | seen),
         dest: dest_id,
         now,
         // Until the packet was delivered; if that fails, nothing else ends the entry.
         timeout: settings.timeouts[proto::timeout_index(packet.proto, 0) & 63],
-        control: NONE,
+        control: template,
         mark: packet.mark,
+        serial: 0,
     }
 }

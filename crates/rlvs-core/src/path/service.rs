@@ -1,22 +1,24 @@
 //! Which service a packet is for: its mark, then its exact address, then port 21 for FTP's data, then port 0.
 
 use super::Tables;
+use crate::conn::Step;
 use crate::maps::{ServiceKey, Settings};
 use crate::wire::{Addr, Be16, Be32, Packet, ip_proto};
 
 /// FTP's control and data ports (RFC 959).
-const FTP: Be16 = Be16::new(21);
-const FTP_DATA: Be16 = Be16::new(20);
+pub(super) const FTP: Be16 = Be16::new(21);
+pub(super) const FTP_DATA: Be16 = Be16::new(20);
 
 /// The service, or none. The order is the one of IPVS (Linux 6.1, `ip_vs_service_find`).
 #[inline(always)]
 pub fn find_service<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
+    mark: u32,
     tables: &T,
     settings: &Settings,
 ) -> Option<u32> {
-    if packet.mark != 0 && settings.mark_services != 0 {
-        let id = tables.service_id(&mark_key::<A>(packet.mark));
+    if mark != 0 && settings.mark_services != 0 {
+        let id = tables.service_id(&mark_key::<A>(mark));
         if id.is_some() {
             return id;
         }
@@ -56,4 +58,43 @@ pub fn mark_key<A: Addr>(mark: u32) -> ServiceKey {
 
 const fn family<A: Addr>() -> u8 {
     if A::WORDS == 1 { 4 } else { 6 }
+}
+
+/// The packet's firewall mark by the rules of `rlvs mark`: the last rule that fits decides; 0 for none.
+#[inline(always)]
+pub fn mark_of<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> u32 {
+    let Some(settings) = tables.settings() else {
+        return packet.mark;
+    };
+    let mut classify = Classify {
+        packet,
+        tables,
+        left: tables.unknown(settings.mark_rules),
+        mark: tables.unknown(packet.mark),
+    };
+    tables.repeat(settings.mark_rules, &mut classify);
+    classify.mark
+}
+
+/// From the last rule to the first.
+struct Classify<'p, A, T> {
+    packet: &'p Packet<A>,
+    tables: &'p T,
+    left: u32,
+    mark: u32,
+}
+
+impl<A: Addr, T: Tables<A>> Step for Classify<'_, A, T> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        self.left = self.left.wrapping_sub(1);
+        match self.tables.mark_rule(self.left) {
+            Some(rule) if rule.fits(self.packet) => {
+                self.mark = rule.mark;
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! What the brain asks of the world: memory, configuration, routes. The hands answer from maps and helpers, tests
 //! from plain memory.
 
-use super::{Decision, Hop, Located, Plan, open_conn};
+use super::persist::{self, Remembered};
+use super::{Decision, Hop, Located, Plan, Welcome, close_connection, mark_of, open_to, welcome};
+use crate::conn::entry::Word;
 use crate::conn::{self, Entry, Flow, Sets};
-use crate::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings};
+use crate::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state};
 use crate::mem::Mem;
+use crate::sched::{self, Picked, lblcr, mapping};
 use crate::wire::{Addr, Be16, Packet};
 
 /// Where the story is told.
@@ -18,9 +21,11 @@ pub enum Layer {
 
 pub trait Tables<A: Addr>: Sets<A> + Sized {
     type Mem: Mem;
+    /// The value of `GLOBAL`.
+    type Global: Mem;
     const LAYER: Layer;
 
-    /// Three steps of the story that the hands may put into functions which the verifier looks at once, instead of on
+    /// Steps of the story that the hands may put into functions which the verifier looks at once, instead of on
     /// every path that leads there.
     #[inline(always)]
     fn find_inbound(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
@@ -31,8 +36,58 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
         conn::find_outbound(self, proto, server, client)
     }
     #[inline(always)]
-    fn open(&self, packet: &Packet<A>, now: u32) -> Located {
-        open_conn(packet, self, now)
+    fn find_kept(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
+        conn::find_kept(self, flow)
+    }
+    /// See [`close_connection`].
+    #[inline(always)]
+    fn close(&self, conn: Entry<A, Self::Set>, seen: Word) {
+        close_connection(self, conn, seen)
+    }
+    #[inline(always)]
+    fn mark(&self, packet: &Packet<A>) -> u32 {
+        mark_of(packet, self)
+    }
+    /// See [`welcome`].
+    #[inline(always)]
+    fn welcome(&self, packet: &Packet<A>) -> Welcome {
+        welcome(packet, self)
+    }
+    /// See [`open_to`].
+    #[inline(always)]
+    fn open_to(&self, packet: &Packet<A>, service: u32, chosen: Remembered, now: u32) -> Located {
+        open_to(packet, self, service, chosen, now)
+    }
+    /// See [`persist::remembered`].
+    #[inline(always)]
+    fn remembered(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Remembered> {
+        persist::remembered(packet, self, service, now)
+    }
+    /// See [`persist::remember`].
+    #[inline(always)]
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Remembered {
+        persist::remember(packet, self, service, dest, now)
+    }
+    /// What the scheduler wlc would pick.
+    #[inline(always)]
+    fn pick_least(&self, service: u32) -> Option<u32> {
+        sched::wlc::pick(self, self.service(service)?)
+    }
+    #[inline(always)]
+    fn pick(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Picked> {
+        sched::pick(packet, self, service, now)
+    }
+    /// See [`mapping::note`].
+    #[inline(always)]
+    fn note(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) {
+        mapping::note(packet, self, service, dest, now)
+    }
+    /// See [`lblcr::set_changed`].
+    #[inline(always)]
+    fn set_changed(&self, packet: &Packet<A>, service: u32, now: u32) {
+        if let Some(service) = self.service(service) {
+            lblcr::set_changed(packet, self, service, now)
+        }
     }
 
     fn settings(&self) -> Option<&Settings>;
@@ -40,12 +95,15 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     fn service_id(&self, key: &ServiceKey) -> Option<u32>;
     fn service(&self, id: u32) -> Option<&ServiceConfig>;
     fn dest(&self, id: u32) -> Option<&DestConfig>;
+    /// What a bucket of a page of `BUCKETS` holds.
+    fn bucket(&self, page: u32, bucket: u32) -> Option<u32>;
+    fn mark_rule(&self, number: u32) -> Option<&MarkRule>;
 
     fn dest_state(&self, id: u32) -> Option<Self::Mem>;
     fn sched_state(&self, service: u32) -> Option<Self::Mem>;
     /// The row of counters of a destination for this processor.
     fn stats(&self, dest: u32) -> Option<Self::Mem>;
-    fn global(&self) -> Option<Self::Mem>;
+    fn global(&self) -> Option<Self::Global>;
 
     /// Jiffies per second.
     fn hz(&self) -> u32;
@@ -74,6 +132,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    #[inline(always)]
+    pub fn of<M: Mem>(id: u32, dest: &DestConfig, state: M) -> Candidate {
+        Candidate {
+            id,
+            weight: dest.weight,
+            active: state.load(dest_state::ACTIVE),
+            inactive: state.load(dest_state::INACTIVE),
+            overloaded: state.load(dest_state::TOTAL) & dest_state::OVERLOADED != 0,
+        }
+    }
+
     #[inline(always)]
     pub fn usable(&self) -> bool {
         self.weight > 0 && !self.overloaded

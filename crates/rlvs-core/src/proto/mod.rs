@@ -3,6 +3,7 @@
 //! The tables are those of kernel IPVS (Linux 6.1), observed from outside and from its documentation; a state's
 //! timeout is found in `Settings::timeouts` at the protocol's base plus the state.
 
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
@@ -33,13 +34,21 @@ pub const fn timeout_index(proto: u8, state: u8) -> usize {
 /// The state after a packet.
 #[inline(always)]
 pub fn next_state<A>(packet: &Packet<A>, view: View, state: u8, secure: bool) -> u8 {
-    if packet.proto == ip_proto::TCP { tcp::next(packet.tcp_flags, view, state, secure) } else { udp::NORMAL }
+    match packet.proto {
+        ip_proto::TCP => tcp::next(packet.tcp_flags, view, state, secure),
+        ip_proto::SCTP => sctp::next(packet.chunk, view, state),
+        _ => udp::NORMAL,
+    }
 }
 
 /// Does a connection in this state count as active?
 #[inline(always)]
 pub const fn is_active(proto: u8, state: u8) -> bool {
-    proto == ip_proto::TCP && tcp::is_active(state)
+    match proto {
+        ip_proto::TCP => tcp::is_active(state),
+        ip_proto::SCTP => sctp::is_active(state),
+        _ => false,
+    }
 }
 
 /// The timeouts in seconds that an instance starts with, at the indices of [`timeout_index`].
@@ -51,14 +60,22 @@ pub const DEFAULT_TIMEOUT_SECS: [u32; 64] = {
         i += 1;
     }
     t[16 + udp::NORMAL as usize] = udp::TIMEOUT_SECS;
+    let mut i = 0;
+    while i < sctp::TIMEOUT_SECS.len() {
+        t[32 + i] = sctp::TIMEOUT_SECS[i];
+        i += 1;
+    }
     t
 };
 
-/// The name of a state in listings.
-pub fn state_name(proto: u8, state: u8) -> &'static str {
-    match proto {
-        ip_proto::TCP => tcp::NAMES.get(state as usize).copied().unwrap_or("ERR!"),
-        ip_proto::UDP if state == udp::NORMAL => "UDP",
-        _ => "NONE",
-    }
+/// The name of a state in listings; a template is `NONE` or `ASSURED`.
+pub fn state_name(proto: u8, state: u8, is_template: bool) -> &'static str {
+    let names: &[&str] = match proto {
+        _ if is_template => &["NONE", "ASSURED"],
+        ip_proto::TCP => &tcp::NAMES,
+        ip_proto::UDP => &["NONE", "UDP"],
+        ip_proto::SCTP => &sctp::NAMES,
+        _ => &["NONE"],
+    };
+    names.get(state as usize).copied().unwrap_or("ERR!")
 }

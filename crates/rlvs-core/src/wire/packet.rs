@@ -4,6 +4,7 @@ use super::be::{Be16, Be32};
 use super::checksum::{add, fold};
 use super::eth::{self, EtherType};
 use super::{Frame, View, ip_proto, ipv4};
+use crate::proto::sctp;
 
 /// What the story knows of a packet. Offsets count from the start of the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +16,8 @@ pub struct Packet<A> {
     pub proto: u8,
     /// 0 where the protocol is not TCP.
     pub tcp_flags: u8,
+    /// SCTP: the type of the first chunk, or of the second where that decides (see `proto::sctp`).
+    pub chunk: u8,
     pub tos: u8,
     pub ttl: u8,
     pub dont_fragment: bool,
@@ -29,6 +32,8 @@ pub struct Packet<A> {
     pub l4_check: Be16,
     /// The firewall mark, 0 for none; not of the wire.
     pub mark: u32,
+    /// Is XDP looking at it? Then the next layer can finish what it cannot.
+    pub from_driver: bool,
 }
 
 impl<A> Packet<A> {
@@ -58,7 +63,7 @@ pub enum Skip {
     Malformed,
     /// A fragment.
     Fragment,
-    /// Neither TCP nor UDP.
+    /// None of TCP, UDP and SCTP.
     OtherProtocol,
 }
 
@@ -93,6 +98,7 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
         dport: Be16(0),
         proto: head.u8(IP + ipv4::PROTO_AT),
         tcp_flags: 0,
+        chunk: 0,
         tos: head.u8(IP + ipv4::TOS_AT),
         ttl: head.u8(IP + ipv4::TTL_AT),
         dont_fragment: frag & ipv4::DONT_FRAGMENT != 0,
@@ -103,14 +109,15 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
         ip_check: head.be16(IP + ipv4::CHECK_AT),
         l4_check: Be16(0),
         mark: 0,
+        from_driver: false,
     };
     read_ports(frame, IP + header_len, &mut packet)?;
     Ok(packet)
 }
 
-/// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768).
+/// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768); ports and chunk of SCTP.
 #[inline(always)]
-fn read_ports<F: Frame>(frame: F, at: usize, packet: &mut Packet<Be32>) -> Result<(), Skip> {
+fn read_ports<F: Frame, A>(frame: F, at: usize, packet: &mut Packet<A>) -> Result<(), Skip> {
     if packet.proto == ip_proto::TCP {
         let l4 = frame.view(at, 20).ok_or(Skip::Malformed)?;
         if packet.l4_len() < 20 {
@@ -126,6 +133,14 @@ fn read_ports<F: Frame>(frame: F, at: usize, packet: &mut Packet<Be32>) -> Resul
         }
         (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
         packet.l4_check = l4.be16(6);
+    } else if packet.proto == ip_proto::SCTP {
+        // RFC 9260, section 3: a common header of 12 bytes, then chunks, each with type, flags and length.
+        let l4 = frame.view(at, 16).ok_or(Skip::Malformed)?;
+        if packet.l4_len() < 16 {
+            return Err(Skip::Malformed);
+        }
+        (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
+        packet.chunk = sctp::deciding_chunk(frame, at, l4);
     } else {
         return Err(Skip::OtherProtocol);
     }

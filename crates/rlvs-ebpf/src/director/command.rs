@@ -9,7 +9,7 @@ use aya_ebpf::macros::{classifier, sk_lookup};
 use aya_ebpf::programs::{SkLookupContext, TcContext};
 use core::marker::PhantomData;
 use rlvs_core::maps::command::{Command, MAGIC, op};
-use rlvs_core::maps::{dest_state, stats};
+use rlvs_core::maps::{NONE, dest_state, stats};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::{Tables, recompute_overload};
 use rlvs_core::sched;
@@ -55,6 +55,9 @@ fn obey(skb: *mut __sk_buff, c: &Command) -> i32 {
     match c.op {
         op::START => ticker::start(),
         op::RESET_DEST => reset_dest(&tables, c.dest),
+        op::SWEEP => ticker::sweep_all(),
+        op::ZERO_RATES => ticker::zero_rates(c.arg[0], c.dest),
+        op::DEFENCE => ticker::watch(),
         op::RESET_SCHED => change_sched(&tables, c, Change::Start),
         op::DESTS_CHANGED => change_sched(&tables, c, Change::Edited),
         op::DEST_REMOVED => change_sched(&tables, c, Change::Removed),
@@ -84,6 +87,7 @@ fn reset_dest(tables: &Kernel<Tc>, dest: u32) -> i32 {
         state.store(i, 0);
         i += 1;
     }
+    ticker::zero_rates(dest, NONE);
     let cpus = maps::CPUS.load();
     let mut context = dest.wrapping_mul(cpus);
     // SAFETY: the callback gets the pointer to `context`, which outlives the loop.

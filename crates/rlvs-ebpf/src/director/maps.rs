@@ -6,7 +6,10 @@ use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap};
 use rlvs_core::conn::SET_WORDS;
-use rlvs_core::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_state, global, stats};
+use rlvs_core::maps::{
+    BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state, global,
+    rates, stats,
+};
 
 /// `BPF_F_MMAPABLE` (Linux 5.5): user space reads and writes these without a system call.
 const SHARED: u32 = 1 << 10;
@@ -22,6 +25,10 @@ pub static SERVICE: Array<ServiceConfig> = Array::with_max_entries(1024, SHARED)
 #[map]
 pub static DEST: Array<DestConfig> = Array::with_max_entries(1024, SHARED);
 #[map]
+pub static BUCKETS: Array<[u32; BUCKETS_PER_PAGE]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static MARKS: Array<MarkRule> = Array::with_max_entries(1024, SHARED);
+#[map]
 pub static LINKS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 
 #[map]
@@ -30,6 +37,8 @@ pub static DEST_STATE: Array<[u32; dest_state::WORDS]> = Array::with_max_entries
 pub static SCHED_STATE: Array<[u32; 16]> = Array::with_max_entries(1024, SHARED);
 #[map]
 pub static STATS: Array<[u32; stats::WORDS]> = Array::with_max_entries(1024, SHARED);
+#[map]
+pub static RATES: Array<[u32; rates::WORDS]> = Array::with_max_entries(1024, SHARED);
 #[map]
 pub static DROPS: Array<u64> = Array::with_max_entries(64, SHARED);
 #[map]
@@ -56,3 +65,8 @@ pub static SEED: Global<u64> = Global::new(0);
 /// Processors that may exist: rows of `STATS` for each destination.
 #[unsafe(no_mangle)]
 pub static CPUS: Global<u32> = Global::new(1);
+/// Slots of `DEST` and of `SERVICE`: where in `RATES` the services and the total are.
+#[unsafe(no_mangle)]
+pub static DESTINATIONS: Global<u32> = Global::new(1024);
+#[unsafe(no_mangle)]
+pub static SERVICE_SLOTS: Global<u32> = Global::new(1024);

@@ -13,12 +13,9 @@ pub struct Words<const MASK: usize>(*mut u32);
 impl<const MASK: usize> Words<MASK> {
     /// `value` must point to a map value of at least `MASK` + 1 words.
     #[inline(always)]
-    pub unsafe fn new(value: *mut [u32; 16]) -> Self {
+    pub unsafe fn new<const N: usize>(value: *mut [u32; N]) -> Self {
+        const { assert!(N > MASK && (MASK + 1).is_power_of_two()) };
         Words(value.cast())
-    }
-    #[inline(always)]
-    pub unsafe fn from_ptr(value: *mut u32) -> Self {
-        Words(value)
     }
     #[inline(always)]
     fn at(self, word: usize) -> *mut u32 {

@@ -2,23 +2,27 @@
 
 use crate::maps;
 use crate::memory::Words;
-use crate::steps::{rlvs_find_inbound, rlvs_find_outbound, rlvs_open};
+use crate::steps::{self, rlvs_find_inbound, rlvs_find_outbound};
 use aya_ebpf::bindings::{
     BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup,
 };
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use rlvs_core::conn::entry::{NewEntry, Word};
+use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{Entry, Flow, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
-    DROP_REASONS, DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state, global,
-    links,
+    BUCKETS_PER_PAGE, DROP_REASONS, DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
+    dest_flag, global, links,
 };
 use rlvs_core::mem::Mem;
+use rlvs_core::path::persist::Remembered;
 use rlvs_core::path::{
-    Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, hop_flag,
+    Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, Welcome, hop_flag,
 };
+use rlvs_core::sched::{self, Group, Picked, Scheduler};
 use rlvs_core::wire::{Be16, Be32, Packet, ip_proto};
 
 /// A compile-time [`Layer`].
@@ -50,7 +54,7 @@ impl<L: At> Sets<Be32> for Kernel<L> {
     type Set = Words<255>;
     #[inline(always)]
     fn set(&self, index: u32) -> Option<Words<255>> {
-        maps::CONNS.get_ptr_mut(index).map(|p| unsafe { Words::from_ptr(p.cast()) })
+        maps::CONNS.get_ptr_mut(index).map(|p| unsafe { Words::new(p) })
     }
     #[inline(always)]
     fn set_mask(&self) -> u32 {
@@ -59,6 +63,22 @@ impl<L: At> Sets<Be32> for Kernel<L> {
     #[inline(always)]
     fn seed(&self) -> u64 {
         maps::SEED.load()
+    }
+    #[inline(always)]
+    fn count(&self) -> u32 {
+        Tables::<Be32>::global(self).map_or(0, |g| g.load(global::CONNS))
+    }
+    #[inline(always)]
+    fn claim(&self, p: Place) -> u32 {
+        steps::rlvs_claim(p.home, p.step, p.tag as u32, p.way as u32) as u32
+    }
+    #[inline(always)]
+    fn rival_wins(&self, mine: Entry<Be32, Words<255>>, new: &NewEntry<Be32>) -> bool {
+        steps::rlvs_rival_wins(new, mine.id) != 0
+    }
+    #[inline(always)]
+    fn release(&self, entry: Entry<Be32, Words<255>>) {
+        steps::rlvs_release(entry.id);
     }
     #[inline(always)]
     fn repeat<S: Step>(&self, limit: u32, steps: &mut S) {
@@ -77,6 +97,7 @@ impl<L: At> Sets<Be32> for Kernel<L> {
 
 impl<L: At> Tables<Be32> for Kernel<L> {
     type Mem = Words<15>;
+    type Global = Words<63>;
     const LAYER: Layer = L::LAYER;
 
     #[inline(always)]
@@ -95,8 +116,71 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         found(self, rlvs_find_outbound(client.0.0, server.0.0, ports, proto as u32))
     }
     #[inline(always)]
-    fn open(&self, packet: &Packet<Be32>, now: u32) -> Located {
-        Located::from_code(rlvs_open(packet, now))
+    fn find_kept(&self, flow: &Flow<Be32>) -> Option<Entry<Be32, Words<255>>> {
+        found(self, steps::rlvs_find_kept(flow))
+    }
+    #[inline(always)]
+    fn close(&self, conn: Entry<Be32, Words<255>>, seen: Word) {
+        steps::rlvs_close(conn.id, seen.0);
+    }
+    #[inline(always)]
+    fn mark(&self, packet: &Packet<Be32>) -> u32 {
+        steps::rlvs_mark(packet) as u32
+    }
+    #[inline(always)]
+    fn welcome(&self, packet: &Packet<Be32>) -> Welcome {
+        match steps::rlvs_welcome(packet) {
+            code if code & steps::NOT != 0 => Welcome::Not(Located::from_code(code & !steps::NOT)),
+            service => Welcome::To(service as u32),
+        }
+    }
+    #[inline(always)]
+    fn open_to(&self, packet: &Packet<Be32>, service: u32, chosen: Remembered, now: u32) -> Located {
+        Located::from_code(steps::rlvs_open_to(packet, service, chosen.dest, chosen.template, now))
+    }
+    #[inline(always)]
+    fn pick_least(&self, service: u32) -> Option<u32> {
+        let id = steps::rlvs_pick_least(service) as u32;
+        (id != NONE).then_some(id)
+    }
+    #[inline(always)]
+    fn remembered(&self, packet: &Packet<Be32>, service: u32, now: u32) -> Option<Remembered> {
+        match steps::rlvs_remembered(packet, service, now) {
+            steps::NOBODY => None,
+            code => Some(Remembered { dest: code as u32, template: (code >> 32) as u32 }),
+        }
+    }
+    #[inline(always)]
+    fn remember(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) -> Remembered {
+        let code = steps::rlvs_remember(packet, service, dest, now);
+        Remembered { dest: code as u32, template: (code >> 32) as u32 }
+    }
+    #[inline(always)]
+    fn pick(&self, packet: &Packet<Be32>, service: u32, now: u32) -> Option<Picked> {
+        let scheduler = maps::SERVICE.get(service)?.scheduler;
+        let id = match sched::group(scheduler) {
+            Group::Turns => steps::rlvs_pick_by_turns(service),
+            Group::Load => steps::rlvs_pick_by_load(service),
+            Group::Hash => steps::rlvs_pick_by_hash(packet, service),
+            Group::Locality => {
+                let code = if scheduler == Scheduler::Lblc as u8 {
+                    steps::rlvs_pick_lblc(packet, service, now)
+                } else {
+                    steps::rlvs_pick_lblcr(packet, service, now)
+                };
+                return (code != steps::NOBODY).then_some(Picked::from_code(code));
+            }
+            Group::Nobody => NONE as u64,
+        } as u32;
+        (id != NONE).then_some(Picked::known(id))
+    }
+    #[inline(always)]
+    fn note(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) {
+        steps::rlvs_note(packet, service, dest, now);
+    }
+    #[inline(always)]
+    fn set_changed(&self, packet: &Packet<Be32>, service: u32, now: u32) {
+        steps::rlvs_set_changed(packet, service, now);
     }
 
     #[inline(always)]
@@ -120,6 +204,17 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         maps::DEST.get(id)
     }
     #[inline(always)]
+    fn bucket(&self, page: u32, bucket: u32) -> Option<u32> {
+        let page = maps::BUCKETS.get(page)?;
+        // SAFETY: masked to the page; another writer may be at work, so volatile.
+        Some(unsafe { (&raw const page[bucket as usize & (BUCKETS_PER_PAGE - 1)]).read_volatile() })
+    }
+    #[inline(always)]
+    fn mark_rule(&self, number: u32) -> Option<&MarkRule> {
+        maps::MARKS.get(number)
+    }
+
+    #[inline(always)]
     fn dest_state(&self, id: u32) -> Option<Words<15>> {
         maps::DEST_STATE.get_ptr_mut(id).map(|p| unsafe { Words::new(p) })
     }
@@ -134,7 +229,7 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         maps::STATS.get_ptr_mut(row).map(|p| unsafe { Words::new(p) })
     }
     #[inline(always)]
-    fn global(&self) -> Option<Words<15>> {
+    fn global(&self) -> Option<Words<63>> {
         maps::GLOBAL.get_ptr_mut(0).map(|p| unsafe { Words::new(p) })
     }
     #[inline(always)]
@@ -179,6 +274,7 @@ impl<L: At> Tables<Be32> for Kernel<L> {
                 const READY: u32 = hop_flag::RESOLVED | hop_flag::XDP_TARGET;
                 let sum_missing = packet.proto == ip_proto::UDP && packet.l4_check.0 == 0;
                 plan.hop.flags & (READY | hop_flag::PROBE) == READY
+                    && packet.proto != ip_proto::SCTP // TC knows sums that hardware is to complete
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
                     && !packet.checksum_looks_partial()
             }
@@ -224,14 +320,7 @@ unsafe extern "C" fn step<K: Look>(_: u64, walk: *mut c_void) -> i64 {
     if dest.flags & dest_flag::AVAILABLE == 0 {
         return 0;
     }
-    let candidate = Candidate {
-        id,
-        weight: dest.weight,
-        active: state.load(dest_state::ACTIVE),
-        inactive: state.load(dest_state::INACTIVE),
-        overloaded: state.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
-    };
-    walk.look.visit(&candidate) as i64
+    walk.look.visit(&Candidate::of(id, dest, state)) as i64
 }
 
 /// The kernel's route and neighbour for an address. The kernel refuses where forwarding is off for the interface.

@@ -6,7 +6,7 @@
 
 use crate::answer::answer;
 use crate::frame::{Bytes, ptr};
-use crate::steps::rlvs_locate;
+use crate::steps::{self, rlvs_locate};
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
@@ -20,7 +20,7 @@ use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
+use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag, open_conn};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
 
@@ -89,7 +89,10 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
         packet.segment_len = 0;
     }
     let now = jiffies();
-    let located = rlvs_locate(&packet, now);
+    let mut located = rlvs_locate(&packet, now);
+    if located == Located::New.code() {
+        located = open_conn(&mut packet, &steps::tables(), now).code();
+    }
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
@@ -152,6 +155,9 @@ fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Optio
 fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
     let l4_at = packet.l4_at as u32;
     store(skb, l4_at, &rewrite.ports(packet))?;
+    if packet.proto == ip_proto::SCTP {
+        return Some(()); // its sum covers no address, and its port is not translated
+    }
     let is_tcp = packet.proto == ip_proto::TCP;
     if !is_tcp && packet.l4_check.0 == 0 {
         return complete_udp_sum(skb, packet, rewrite);

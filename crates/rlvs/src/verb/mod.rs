@@ -3,6 +3,9 @@
 pub mod attach;
 pub mod demo;
 pub mod ipvsadm;
+pub mod mark;
+pub mod proc;
 pub mod realserver;
 pub mod responder;
 pub mod status;
+pub mod sysctl;

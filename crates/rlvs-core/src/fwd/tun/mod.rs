@@ -11,7 +11,8 @@
 pub mod ipip;
 
 use super::{Edit, Kind};
-use crate::maps::{DestConfig, Settings, setting};
+use crate::maps::sysctl::Setting;
+use crate::maps::{DestConfig, Settings};
 use crate::path::Tables;
 use crate::wire::{Addr, Be32, Packet, ipv4};
 
@@ -51,7 +52,7 @@ pub fn plan<A: Addr, T: Tables<A>>(
     tables: &T,
     edit: &mut Edit<A>,
 ) {
-    let dont_fragment = packet.dont_fragment && settings.flags & setting::PMTU_DISC != 0;
+    let dont_fragment = packet.dont_fragment && settings.sysctl(Setting::PmtuDisc) != 0;
     let id = if dont_fragment { 0 } else { tables.random() as u16 };
     let outer = ipip::outer(packet, dest.tunnel_src[0], Be32(dest.addr[0].0), dont_fragment, id);
     edit.kind = Kind::Tunnel;
