@@ -13,8 +13,8 @@ pub struct HostPort {
 }
 
 /// Understands what the original understands: brackets need a port, hosts resolve to IPv4, and (so it was seen)
-/// an IPv4 address in brackets loses its port.
-pub fn parse(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPort> {
+/// an IPv4 address in brackets loses its port. Ports of no `protocol` have no names.
+pub fn parse(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<HostPort> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -32,7 +32,7 @@ pub fn parse(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPo
     }
 }
 
-fn parse_v4(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPort> {
+fn parse_v4(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<HostPort> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, Some(parse_port(port, protocol, names)?)),
         None => (text, None),
@@ -41,16 +41,18 @@ fn parse_v4(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPor
     Some(HostPort { addr: addr.into(), port })
 }
 
-fn parse_port(text: &str, protocol: Protocol, names: &dyn Names) -> Option<u16> {
+fn parse_port(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<u16> {
     match number::in_range(text, 0..=65535) {
         Some(port) => u16::try_from(port).ok(),
-        None => names.port_of(text, protocol),
+        None => names.port_of(text, protocol?),
     }
 }
 
 /// An IPv4 address as `inet_aton(3)` reads it: one to four numbers, decimal, octal (`017`) or hexadecimal
-/// (`0xf`), the last of which fills the bytes that remain: `10.1` is 10.0.0.1 and `24` is 0.0.0.24.
+/// (`0xf`), the last of which fills the bytes that remain: `10.1` is 10.0.0.1 and `24` is 0.0.0.24. What comes
+/// after a blank is not read.
 pub fn dotted(text: &str) -> Option<Ipv4Addr> {
+    let text = text.split([' ', '\t', '\n', '\x0b', '\x0c', '\r']).next()?;
     let mut parts: Vec<&str> = text.split('.').collect();
     let last = c_number(parts.pop()?)?;
     if parts.len() > 3 {
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn reads_hosts_and_ports() {
         let read = |text| {
-            parse(text, Protocol::Tcp, &NoNames).map(|h| match h.port {
+            parse(text, Some(Protocol::Tcp), &NoNames).map(|h| match h.port {
                 Some(port) => format!("{} {port}", h.addr),
                 None => format!("{}", h.addr),
             })
@@ -148,6 +150,8 @@ mod tests {
             ("0x", None),
             ("+1", None),
             ("", None),
+            ("10.0.0.5 x", Some("10.0.0.5")),
+            (" 10.0.0.5", None),
         ] {
             assert_eq!(dotted(text).map(|a| a.to_string()).as_deref(), expected, "{text:?}");
         }

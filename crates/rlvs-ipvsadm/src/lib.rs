@@ -19,6 +19,7 @@ mod parse;
 mod restore;
 mod save;
 mod sched_flags;
+mod schedulers;
 mod words;
 
 pub use command::Command;

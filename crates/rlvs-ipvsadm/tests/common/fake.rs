@@ -208,7 +208,9 @@ impl Balancer for Fake {
         if !self.interfaces.contains(&daemon.interface.as_str()) {
             return Err(Error::NoSuchDevice(daemon.interface.clone()));
         }
-        let max_len = daemon.max_len.map(|len| len.max(1024));
+        // A backup reads messages of any master, so it makes room.
+        let least = if daemon.role == SyncRole::Backup { 1024 } else { 1 };
+        let max_len = daemon.max_len.map(|len| len.max(least));
         self.daemons.push(SyncDaemon { max_len, ..daemon.clone() });
         Ok(())
     }
