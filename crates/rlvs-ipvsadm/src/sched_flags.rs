@@ -50,7 +50,8 @@ pub fn every(flags: SchedFlags, scheduler: &str) -> String {
 }
 
 pub fn names(flags: SchedFlags, scheduler: &str) -> impl Iterator<Item = &'static str> {
-    let name_of = move |bit| NAMES.iter().find(|n| n.bit == bit && n.scheduler.is_none_or(|s| s == scheduler));
+    let name_of =
+        move |bit| NAMES.iter().find(|n| n.bit == bit && n.scheduler.is_none_or(|s| s == scheduler));
     let set = [1, 2, 4].into_iter().filter(move |bit| flags.0 & bit != 0);
     set.filter_map(name_of).map(|n| n.name)
 }

@@ -5,7 +5,10 @@
 pub const SCHEDULERS: &[(&str, &str)] = &[
     ("rr", "Round robin: one server after the other."),
     ("wrr", "Weighted round robin: likewise, a server of weight 3 three times as often as one of weight 1."),
-    ("lc", "Least connections: the server with the fewest; one active connection counts as 256 inactive ones."),
+    (
+        "lc",
+        "Least connections: the server with the fewest; one active connection counts as 256 inactive ones.",
+    ),
     ("wlc", "Weighted least connections: the fewest in proportion to the weight. The default."),
     (
         "lblc",
@@ -19,10 +22,16 @@ pub const SCHEDULERS: &[(&str, &str)] = &[
     ),
     ("dh", "Destination hashing: the server hangs on the destination address alone."),
     ("sh", "Source hashing: the server hangs on the client's address (and port, with -b sh-port) alone."),
-    ("sed", "Shortest expected delay: the fewest active connections, the new one counted, in proportion to the weight."),
+    (
+        "sed",
+        "Shortest expected delay: the fewest active connections, the new one counted, in proportion to the weight.",
+    ),
     ("nq", "Never queue: an idle server if there is one, else sed."),
     ("fo", "Weighted failover: the server of the highest weight, as long as it is there."),
-    ("ovf", "Weighted overflow: likewise, until it has as many active connections as its weight; then the next one."),
+    (
+        "ovf",
+        "Weighted overflow: likewise, until it has as many active connections as its weight; then the next one.",
+    ),
     (
         "mh",
         "Maglev hashing: as sh, but few clients change servers when a server comes or goes. With -b mh-port the \

@@ -5,8 +5,8 @@
 
 mod common;
 
-use common::recording::{blocks, shell, transcript};
 use common::Fake;
+use common::recording::{blocks, shell, transcript};
 use rlvs_control::model::*;
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,8 +1,10 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
 pub mod attach;
+pub mod completions;
 pub mod demo;
 pub mod ipvsadm;
+pub mod man;
 pub mod realserver;
 pub mod responder;
 pub mod status;
