@@ -7,6 +7,7 @@ use std::net::IpAddr;
 const SCHEDULERS: &[&str] =
     &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "none"];
 
+#[derive(Clone)]
 pub struct Fake {
     /// Newest first.
     pub services: Vec<ServiceView>,
@@ -18,6 +19,8 @@ pub struct Fake {
     pub interfaces: Vec<&'static str>,
     /// Calls that may change something.
     pub orders_given: usize,
+    /// Calls of any kind.
+    pub calls: usize,
     /// Who asks is not root.
     pub not_root: bool,
 }
@@ -32,6 +35,7 @@ impl Default for Fake {
             daemons: Vec::new(),
             interfaces: vec!["lo", "c0", "s0"],
             orders_given: 0,
+            calls: 0,
             not_root: false,
         }
     }
@@ -54,7 +58,8 @@ impl Fake {
         self.asked()
     }
 
-    fn asked(&self) -> Result<()> {
+    fn asked(&mut self) -> Result<()> {
+        self.calls += 1;
         match self.not_root {
             true => Err(Error::PermissionDenied("you are not root".to_owned())),
             false => Ok(()),

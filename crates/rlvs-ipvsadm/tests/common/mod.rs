@@ -8,7 +8,7 @@ pub mod recording;
 pub use fake::Fake;
 
 use rlvs_control::Balancer;
-use rlvs_control::model::Protocol;
+use rlvs_control::model::{Protocol, ServiceView};
 use rlvs_ipvsadm::{Io, Names};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -39,6 +39,17 @@ pub fn run(program: &str, args: &[String], stdin: &str, balancer: &mut dyn Balan
 pub fn ipvsadm(line: &str, balancer: &mut dyn Balancer) -> Answer {
     let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     run("ipvsadm", &args, "", balancer)
+}
+
+/// Whether two tables hold the same rules, in whatever order, with whatever counters.
+pub fn same_rules(a: &Fake, b: &Fake) -> bool {
+    let same = |a: &ServiceView, b: &ServiceView| {
+        let (x, y) = (&a.destinations, &b.destinations);
+        a.service == b.service
+            && x.len() == y.len()
+            && x.iter().all(|x| y.iter().any(|y| x.destination == y.destination))
+    };
+    a.services.len() == b.services.len() && a.services.iter().all(|a| b.services.iter().any(|b| same(a, b)))
 }
 
 /// The few names of the host where the recordings were made.
