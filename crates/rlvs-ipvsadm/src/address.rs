@@ -89,15 +89,35 @@ pub struct Printer<'a> {
 impl Printer<'_> {
     /// `host:port` or `[v6]:port`; a port of no `protocol` has no name.
     pub fn host_port(&self, addr: IpAddr, port: u16, protocol: Option<Protocol>) -> String {
-        let (mut host, mut port_text) = (None, None);
-        if !self.numeric {
-            host = self.names.host_at(addr);
-            port_text = protocol.and_then(|p| self.names.service_at(port, p));
+        if self.numeric {
+            return written(addr, None, port, None);
         }
-        let host = host.unwrap_or_else(|| addr.to_string());
-        let port = port_text.unwrap_or_else(|| port.to_string());
-        if addr.is_ipv4() { format!("{host}:{port}") } else { format!("[{host}]:{port}") }
+        let port_name = protocol.and_then(|p| self.names.service_at(port, p));
+        written(addr, self.names.host_at(addr), port, port_name)
     }
+
+    /// The same, but names only where [`parse`] makes the same address and port of them again.
+    pub fn restorable(&self, addr: IpAddr, port: u16, protocol: Option<Protocol>) -> String {
+        if self.numeric {
+            return written(addr, None, port, None);
+        }
+        let leads_back = |host: &String| match addr {
+            IpAddr::V4(v4) => dotted(host).or_else(|| self.names.address_of(host)) == Some(v4),
+            IpAddr::V6(_) => false,
+        };
+        let host = self.names.host_at(addr).filter(leads_back);
+        let port_name = protocol.and_then(|p| {
+            let name = self.names.service_at(port, p)?;
+            (parse_port(&name, protocol, self.names) == Some(port)).then_some(name)
+        });
+        written(addr, host, port, port_name)
+    }
+}
+
+fn written(addr: IpAddr, host: Option<String>, port: u16, port_name: Option<String>) -> String {
+    let host = host.unwrap_or_else(|| addr.to_string());
+    let port = port_name.unwrap_or_else(|| port.to_string());
+    if addr.is_ipv4() { format!("{host}:{port}") } else { format!("[{host}]:{port}") }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Everything a service and a server have is written. The original forgets thresholds (`-x`, `-y`), the mask and
 //! the engine of a service that is not persistent, and a third flag of `sh` and `mh`; and it writes marks from
-//! 2^31 on as negative numbers, which it then refuses to read. We do none of that.
+//! 2^31 on as negative numbers, and IPv6 hosts by name, both of which it then refuses to read. We do none of that.
 
 use crate::address::Printer;
 use crate::errors::Refusal;
@@ -36,7 +36,7 @@ pub fn text(numeric: bool, balancer: &mut dyn Balancer, names: &dyn Names) -> Re
         let _ = writeln!(text, "-A {selector}{}", service_options(&view.service));
         for server in &view.destinations {
             let server = &server.destination;
-            let host = printer.host_port(server.addr, server.port, protocol);
+            let host = printer.restorable(server.addr, server.port, protocol);
             let _ = writeln!(text, "-a {selector} -r {host}{}", server_options(server));
         }
     }
@@ -51,7 +51,7 @@ fn selector(key: &ServiceKey, printer: &Printer) -> String {
                 Protocol::Udp => "-u",
                 Protocol::Sctp => "--sctp-service",
             };
-            format!("{option} {}", printer.host_port(addr, port, Some(protocol)))
+            format!("{option} {}", printer.restorable(addr, port, Some(protocol)))
         }
         ServiceKey::Fwmark { mark, family: Family::Inet } => format!("-f {mark}"),
         ServiceKey::Fwmark { mark, family: Family::Inet6 } => format!("-f {mark} -6"),

@@ -23,6 +23,8 @@ pub struct Fake {
     pub calls: usize,
     /// Who asks is not root.
     pub not_root: bool,
+    /// One that the kernel of the recordings did not have.
+    pub further_scheduler: Option<&'static str>,
 }
 
 impl Default for Fake {
@@ -37,6 +39,7 @@ impl Default for Fake {
             orders_given: 0,
             calls: 0,
             not_root: false,
+            further_scheduler: None,
         }
     }
 }
@@ -63,6 +66,16 @@ impl Fake {
         match self.not_root {
             true => Err(Error::PermissionDenied("you are not root".to_owned())),
             false => Ok(()),
+        }
+    }
+
+    fn check_service(&self, service: &Service) -> Result<()> {
+        let scheduler = service.scheduler.as_str();
+        let known = SCHEDULERS.contains(&scheduler) || self.further_scheduler == Some(scheduler);
+        let unknown_engine = service.engine.as_ref().filter(|e| *e != "sip");
+        match unknown_engine.or((!known).then_some(&service.scheduler)) {
+            Some(name) => Err(Error::SchedulerNotFound(name.clone())),
+            None => Ok(()),
         }
     }
 
@@ -97,7 +110,7 @@ impl Balancer for Fake {
         if self.find(&service.key).is_some() {
             return Err(Error::ServiceExists);
         }
-        check_service(service)?;
+        self.check_service(service)?;
         let view = ServiceView {
             service: service.clone(),
             counters: Counters::default(),
@@ -110,8 +123,9 @@ impl Balancer for Fake {
 
     fn edit_service(&mut self, service: &Service) -> Result<()> {
         self.ordered()?;
+        let checked = self.check_service(service);
         let found = self.find(&service.key).ok_or(Error::NoSuchService)?;
-        check_service(service)?;
+        checked?;
         found.service = service.clone();
         Ok(())
     }
@@ -231,15 +245,6 @@ impl Balancer for Fake {
 fn position(service: &ServiceView, addr: IpAddr, port: u16) -> Option<usize> {
     let servers = &service.destinations;
     servers.iter().position(|d| (d.destination.addr, d.destination.port) == (addr, port))
-}
-
-fn check_service(service: &Service) -> Result<()> {
-    let unknown_scheduler = !SCHEDULERS.contains(&service.scheduler.as_str());
-    let unknown_engine = service.engine.as_ref().filter(|e| *e != "sip");
-    match unknown_engine.or(unknown_scheduler.then_some(&service.scheduler)) {
-        Some(name) => Err(Error::SchedulerNotFound(name.clone())),
-        None => Ok(()),
-    }
 }
 
 fn check_thresholds(server: &Destination) -> Result<()> {
