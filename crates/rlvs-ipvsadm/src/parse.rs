@@ -175,11 +175,7 @@ impl<'a> Given<'a> {
                 _ => return Err(wrong_use("-6 used before -f\n")),
             },
             Opt::Scheduler => self.scheduler = Some(text).filter(|t| !t.is_empty()),
-            Opt::SchedFlags => {
-                // Whether they suit the scheduler is seen at the end.
-                sched_flags::parse(text, None)?;
-                self.sched_flags = text;
-            }
+            Opt::SchedFlags => self.sched_flags = text,
             Opt::Engine => self.engine = Some(text).filter(|t| !t.is_empty()),
             Opt::Persistent => {
                 let timeout_secs = match value {
@@ -253,14 +249,15 @@ impl<'a> Given<'a> {
     }
 
     fn into_command(self) -> Result<Command, Refusal> {
+        let flags = sched_flags::parse(self.sched_flags, self.scheduler.unwrap_or(DEFAULT_SCHEDULER))?;
         legality::check_command(self.verb, self.filled)?;
         // The table of rules saw to it that those who need a service have one.
         let key = self.key.ok_or_else(try_help);
         Ok(match self.verb {
             Verb::Help => Command::Help,
             Verb::Version => Command::Version,
-            Verb::AddService => Command::AddService(self.service(key?)?),
-            Verb::EditService => Command::EditService(self.service(key?)?),
+            Verb::AddService => Command::AddService(self.service(key?, flags)?),
+            Verb::EditService => Command::EditService(self.service(key?, flags)?),
             Verb::DeleteService => Command::DeleteService(key?),
             Verb::Clear => Command::Clear,
             Verb::Restore => Command::Restore,
@@ -286,7 +283,7 @@ impl<'a> Given<'a> {
         })
     }
 
-    fn service(&self, key: ServiceKey) -> Result<Service, Refusal> {
+    fn service(&self, key: ServiceKey, flags: SchedFlags) -> Result<Service, Refusal> {
         let one_packet = self.filled.has(Slot::Ops);
         if let ServiceKey::Address { protocol, port, .. } = key {
             if port == 0 && self.persistence.is_none() {
@@ -303,7 +300,7 @@ impl<'a> Given<'a> {
             Family::Inet6 => (None, self.prefix_len),
         };
         Ok(Service {
-            flags: sched_flags::parse(self.sched_flags, Some(scheduler))?,
+            flags,
             persistence: self.persistence,
             netmask,
             prefix_len,
@@ -314,12 +311,12 @@ impl<'a> Given<'a> {
     }
 
     fn destination(&self, service: &ServiceKey) -> Result<Destination, Refusal> {
-        legality::check_tunnel(self.method, self.tunnel.kind, self.filled)?;
         let (addr, mut port) = self.server.ok_or_else(try_help)?;
         if Family::of(addr) != service.family() && self.method != Method::Tunnel {
             let text = "Different address family is allowed only for tunneling servers";
             return Err(wrong_use(text));
         }
+        legality::check_tunnel(self.method, self.tunnel.kind, self.filled)?;
         // Only masquerading can change a packet's port.
         if let (ServiceKey::Address { port: service_port, .. }, Method::DirectRoute | Method::Tunnel) =
             (service, self.method)

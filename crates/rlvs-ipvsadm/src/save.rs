@@ -1,8 +1,8 @@
 //! `ipvsadm -S` and the program `ipvsadm-save`: the table as command lines that `-R` reads.
 //!
-//! Everything a service and a server have is written. The original forgets thresholds (`-x`, `-y`), the mask and
-//! the engine of a service that is not persistent, and a third flag of `sh` and `mh`; and it writes marks from
-//! 2^31 on as negative numbers, and IPv6 hosts by name, both of which it then refuses to read. We do none of that.
+//! Everything a service and a server have is written. The original forgets thresholds (`-x`, `-y`), the mask of a
+//! service that is not persistent, and a third flag of `sh` and `mh`; and it writes marks from 2^31 on as negative
+//! numbers, and IPv6 hosts by name, both of which it then refuses to read. We do none of that.
 
 use crate::address::Printer;
 use crate::errors::Refusal;

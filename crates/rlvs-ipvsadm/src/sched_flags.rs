@@ -21,15 +21,13 @@ const NAMES: &[Name] = &[
     Name { name: "flag-3", scheduler: None, bit: 4 },
 ];
 
-/// Reads a comma-separated list. While the `scheduler` is not known yet every known name will do.
-pub fn parse(list: &str, scheduler: Option<&str>) -> Result<SchedFlags, Refusal> {
+/// Reads a comma-separated list for a scheduler.
+pub fn parse(list: &str, scheduler: &str) -> Result<SchedFlags, Refusal> {
     let mut flags = SchedFlags(0);
     for word in list.split(',').filter(|w| !w.is_empty()) {
         let known = NAMES.iter().find(|n| n.name == word);
         let known = known.ok_or_else(|| wrong_use(format!("invalid scheduler flag `{word}'")))?;
-        if let (Some(wanted), Some(scheduler)) = (known.scheduler, scheduler)
-            && wanted != scheduler
-        {
+        if known.scheduler.is_some_and(|wanted| wanted != scheduler) {
             return Err(wrong_use(format!("incompatible scheduler flag `{word}'")));
         }
         flags.0 |= known.bit;
@@ -69,12 +67,12 @@ mod tests {
             ("rr", 0, ""),
         ] {
             assert_eq!(every(SchedFlags(bits), scheduler), text);
-            assert_eq!(parse(text, Some(scheduler)), Ok(SchedFlags(bits)));
+            assert_eq!(parse(text, scheduler), Ok(SchedFlags(bits)));
         }
         assert_eq!(listed(SchedFlags(7), "mh"), "mh-fallback,mh-port");
         assert_eq!(listed(SchedFlags(4), "sh"), "");
         assert_eq!(listed(SchedFlags(4), "rr"), "flag-3");
-        assert_eq!(parse("sh-port", Some("mh")).unwrap_err().text, "incompatible scheduler flag `sh-port'");
-        assert_eq!(parse("flag-4", None).unwrap_err().text, "invalid scheduler flag `flag-4'");
+        assert_eq!(parse("sh-port", "mh").unwrap_err().text, "incompatible scheduler flag `sh-port'");
+        assert_eq!(parse("flag-4", "rr").unwrap_err().text, "invalid scheduler flag `flag-4'");
     }
 }

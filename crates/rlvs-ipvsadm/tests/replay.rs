@@ -67,6 +67,11 @@ fn unprivileged() {
     replay("unprivileged", include_str!("golden/c4-unprivileged.txt"), 17, 7);
 }
 
+#[test]
+fn random() {
+    replay("random", include_str!("golden/c4-random.txt"), 2684, 0);
+}
+
 /// Why a recorded command is not replayed.
 fn left_out(command: &str) -> Option<&'static str> {
     if command.starts_with("cat /proc/") || command.starts_with("sort /proc/") {
@@ -101,7 +106,7 @@ fn replay(name: &str, recording: &str, commands: usize, not_replayed: usize) {
             }
         }
         let ours = transcript(&answer);
-        if ours != block.answer {
+        if ours != block.answer && !(name == "random" && same_rows(&ours, &block.answer)) {
             let _ =
                 write!(differences, "$ {}\n--- recorded\n{}--- ours\n{ours}", block.command, block.answer);
         }
@@ -110,8 +115,19 @@ fn replay(name: &str, recording: &str, commands: usize, not_replayed: usize) {
     assert_eq!((blocks.len(), skipped), (commands, not_replayed), "commands in {name}");
 }
 
-/// What the original would have saved: no thresholds, no third flag of `sh` and `mh`, neither mask nor engine of
-/// what is not persistent, and marks and names of IPv6 hosts that it cannot read (docs/compat.md, and tests in
+/// The recording of random orders has no `--nosort` from which the kernel's order could be told, and sorting goes in
+/// circles.
+fn same_rows(a: &str, b: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    sorted(a) == sorted(b)
+}
+
+/// What the original would have saved: no thresholds, no third flag of `sh` and `mh`, no mask of what is not
+/// persistent, and marks and names of IPv6 hosts that it cannot read (docs/compat.md, and tests in
 /// `ours.rs`).
 fn as_the_original_saves(saved: &str) -> String {
     let mut text = String::new();
@@ -123,7 +139,7 @@ fn as_the_original_saves(saved: &str) -> String {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-x" | "-y" => drop(words.next()),
-                "-M" | "--pe" if !has("-p") => drop(words.next()),
+                "-M" if !has("-p") => drop(words.next()),
                 "-f" => {
                     let mark: u32 = words.next().and_then(|w| w.parse().ok()).expect("a mark");
                     kept.extend([word, (mark as i32).to_string()]);

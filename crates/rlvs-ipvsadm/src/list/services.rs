@@ -119,6 +119,9 @@ impl Listing<'_> {
 /// What follows the scheduler's name. Mask and engine mean something only to a persistent service.
 fn attributes(service: &Service) -> String {
     let mut text = String::new();
+    if service.flags != SchedFlags::default() {
+        let _ = write!(text, " ({})", sched_flags::listed(service.flags, &service.scheduler));
+    }
     if let Some(Persistence { timeout_secs }) = service.persistence {
         let _ = write!(text, " persistent {timeout_secs}");
         if let Some(mask) = mask_of(service) {
@@ -130,9 +133,6 @@ fn attributes(service: &Service) -> String {
     }
     if service.one_packet {
         text.push_str(" ops");
-    }
-    if service.flags != SchedFlags::default() {
-        let _ = write!(text, " ({})", sched_flags::listed(service.flags, &service.scheduler));
     }
     text
 }

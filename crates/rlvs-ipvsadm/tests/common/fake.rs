@@ -145,8 +145,10 @@ impl Balancer for Fake {
 
     fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         self.ordered()?;
+        let syncing = !self.daemons.is_empty();
         let service = self.find(key).ok_or(Error::ServiceNotDefined)?;
         check_thresholds(destination)?;
+        check_family(syncing, key, destination)?;
         if position(service, destination.addr, destination.port).is_some() {
             return Err(Error::DestinationExists);
         }
@@ -167,8 +169,10 @@ impl Balancer for Fake {
 
     fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         self.ordered()?;
+        let syncing = !self.daemons.is_empty();
         let service = self.find(key).ok_or(Error::ServiceNotDefined)?;
         check_thresholds(destination)?;
+        check_family(syncing, key, destination)?;
         let found = position(service, destination.addr, destination.port);
         service.destinations[found.ok_or(Error::NoSuchDestination)?].destination = *destination;
         Ok(())
@@ -221,11 +225,11 @@ impl Balancer for Fake {
         if self.has_mixed_families() {
             return Err(Error::Invalid("sync cannot carry servers of another family".to_owned()));
         }
-        if self.daemons.iter().any(|d| d.role == daemon.role) {
-            return Err(Error::DaemonRunning);
-        }
         if !self.interfaces.contains(&daemon.interface.as_str()) {
             return Err(Error::NoSuchDevice(daemon.interface.clone()));
+        }
+        if self.daemons.iter().any(|d| d.role == daemon.role) {
+            return Err(Error::DaemonRunning);
         }
         // A backup reads messages of any master, so it makes room.
         let least = if daemon.role == SyncRole::Backup { 1024 } else { 1 };
@@ -251,6 +255,13 @@ fn check_thresholds(server: &Destination) -> Result<()> {
     let Destination { lower_threshold: lower, upper_threshold: upper, .. } = server;
     if lower > upper {
         return Err(Error::OutOfRange(format!("lower threshold {lower} is above {upper}")));
+    }
+    Ok(())
+}
+
+fn check_family(syncing: bool, key: &ServiceKey, server: &Destination) -> Result<()> {
+    if syncing && Family::of(server.addr) != key.family() {
+        return Err(Error::Invalid("sync cannot carry servers of another family".to_owned()));
     }
     Ok(())
 }
