@@ -12,7 +12,8 @@ help:
 	@echo 'make test     (root)  every test; those that need the kernel do not skip'
 	@echo 'make check            formatting, clippy, licences, the rules of the house'
 	@echo 'make bpf              rebuild the packet programs (needs the BPF toolchain; installs it when root)'
-	@echo 'make install          rlvs, ipvsadm, ipvsadm-save, ipvsadm-restore in $$(DESTDIR)$$(PREFIX)/sbin'
+	@echo 'make install          rlvs, ipvsadm, ipvsadm-save, ipvsadm-restore in $$(DESTDIR)$$(PREFIX)/sbin,'
+	@echo '                      manual pages and completions in $$(DESTDIR)$$(PREFIX)/share'
 
 demo: root
 	$(CARGO) run --release --package rlvs -- demo $(DEMO)
@@ -31,11 +32,21 @@ bpf:
 	.ci/install-bpf-toolchain
 	$(CARGO) xtask bpf
 
+# Manual pages and completions are written by the program itself.
+install: program = $${CARGO_TARGET_DIR:-target}/release/rlvs
+install: share = $(DESTDIR)$(PREFIX)/share
 install:
 	$(CARGO) build --release --package rlvs
-	install -D --mode=755 "$${CARGO_TARGET_DIR:-target}/release/rlvs" "$(DESTDIR)$(PREFIX)/sbin/rlvs"
+	install -D --mode=755 "$(program)" "$(DESTDIR)$(PREFIX)/sbin/rlvs"
 	for name in ipvsadm ipvsadm-save ipvsadm-restore; do \
 		ln -sfn rlvs "$(DESTDIR)$(PREFIX)/sbin/$$name"; done
+	install -d "$(share)/man/man8" "$(share)/bash-completion/completions" "$(share)/zsh/site-functions" \
+		"$(share)/fish/vendor_completions.d"
+	"$(program)" man --out "$(share)/man/man8"
+	set -e; for name in rlvs ipvsadm; do \
+		"$(program)" completions bash --for $$name >"$(share)/bash-completion/completions/$$name"; \
+		"$(program)" completions zsh --for $$name >"$(share)/zsh/site-functions/_$$name"; \
+		"$(program)" completions fish --for $$name >"$(share)/fish/vendor_completions.d/$$name.fish"; done
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo 'this needs root (network namespaces, BPF): sudo make $(MAKECMDGOALS)' >&2; exit 1; }

@@ -13,8 +13,8 @@ pub struct HostPort {
 }
 
 /// Understands what the original understands: brackets need a port, hosts resolve to IPv4, and (so it was seen)
-/// an IPv4 address in brackets loses its port.
-pub fn parse(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPort> {
+/// an IPv4 address in brackets loses its port. Ports of no `protocol` have no names.
+pub fn parse(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<HostPort> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -32,7 +32,7 @@ pub fn parse(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPo
     }
 }
 
-fn parse_v4(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPort> {
+fn parse_v4(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<HostPort> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, Some(parse_port(port, protocol, names)?)),
         None => (text, None),
@@ -41,16 +41,18 @@ fn parse_v4(text: &str, protocol: Protocol, names: &dyn Names) -> Option<HostPor
     Some(HostPort { addr: addr.into(), port })
 }
 
-fn parse_port(text: &str, protocol: Protocol, names: &dyn Names) -> Option<u16> {
+fn parse_port(text: &str, protocol: Option<Protocol>, names: &dyn Names) -> Option<u16> {
     match number::in_range(text, 0..=65535) {
         Some(port) => u16::try_from(port).ok(),
-        None => names.port_of(text, protocol),
+        None => names.port_of(text, protocol?),
     }
 }
 
 /// An IPv4 address as `inet_aton(3)` reads it: one to four numbers, decimal, octal (`017`) or hexadecimal
-/// (`0xf`), the last of which fills the bytes that remain: `10.1` is 10.0.0.1 and `24` is 0.0.0.24.
+/// (`0xf`), the last of which fills the bytes that remain: `10.1` is 10.0.0.1 and `24` is 0.0.0.24. What comes
+/// after a blank is not read.
 pub fn dotted(text: &str) -> Option<Ipv4Addr> {
+    let text = text.split([' ', '\t', '\n', '\x0b', '\x0c', '\r']).next()?;
     let mut parts: Vec<&str> = text.split('.').collect();
     let last = c_number(parts.pop()?)?;
     if parts.len() > 3 {
@@ -87,15 +89,35 @@ pub struct Printer<'a> {
 impl Printer<'_> {
     /// `host:port` or `[v6]:port`; a port of no `protocol` has no name.
     pub fn host_port(&self, addr: IpAddr, port: u16, protocol: Option<Protocol>) -> String {
-        let (mut host, mut port_text) = (None, None);
-        if !self.numeric {
-            host = self.names.host_at(addr);
-            port_text = protocol.and_then(|p| self.names.service_at(port, p));
+        if self.numeric {
+            return written(addr, None, port, None);
         }
-        let host = host.unwrap_or_else(|| addr.to_string());
-        let port = port_text.unwrap_or_else(|| port.to_string());
-        if addr.is_ipv4() { format!("{host}:{port}") } else { format!("[{host}]:{port}") }
+        let port_name = protocol.and_then(|p| self.names.service_at(port, p));
+        written(addr, self.names.host_at(addr), port, port_name)
     }
+
+    /// The same, but names only where [`parse`] makes the same address and port of them again.
+    pub fn restorable(&self, addr: IpAddr, port: u16, protocol: Option<Protocol>) -> String {
+        if self.numeric {
+            return written(addr, None, port, None);
+        }
+        let leads_back = |host: &String| match addr {
+            IpAddr::V4(v4) => dotted(host).or_else(|| self.names.address_of(host)) == Some(v4),
+            IpAddr::V6(_) => false,
+        };
+        let host = self.names.host_at(addr).filter(leads_back);
+        let port_name = protocol.and_then(|p| {
+            let name = self.names.service_at(port, p)?;
+            (parse_port(&name, protocol, self.names) == Some(port)).then_some(name)
+        });
+        written(addr, host, port, port_name)
+    }
+}
+
+fn written(addr: IpAddr, host: Option<String>, port: u16, port_name: Option<String>) -> String {
+    let host = host.unwrap_or_else(|| addr.to_string());
+    let port = port_name.unwrap_or_else(|| port.to_string());
+    if addr.is_ipv4() { format!("{host}:{port}") } else { format!("[{host}]:{port}") }
 }
 
 #[cfg(test)]
@@ -106,7 +128,7 @@ mod tests {
     #[test]
     fn reads_hosts_and_ports() {
         let read = |text| {
-            parse(text, Protocol::Tcp, &NoNames).map(|h| match h.port {
+            parse(text, Some(Protocol::Tcp), &NoNames).map(|h| match h.port {
                 Some(port) => format!("{} {port}", h.addr),
                 None => format!("{}", h.addr),
             })
@@ -148,6 +170,8 @@ mod tests {
             ("0x", None),
             ("+1", None),
             ("", None),
+            ("10.0.0.5 x", Some("10.0.0.5")),
+            (" 10.0.0.5", None),
         ] {
             assert_eq!(dotted(text).map(|a| a.to_string()).as_deref(), expected, "{text:?}");
         }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 pub const VERSION: &str = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
 
-const SYNOPSIS: &str = "\
+pub const SYNOPSIS: &str = "\
 Usage:
   ipvsadm -A|E virtual-service [-s scheduler] [-p [timeout]] [-M netmask] [--pe persistence_engine] [-b sched-flags]
   ipvsadm -D virtual-service

@@ -3,7 +3,7 @@
 //! Read it in the order of a command's life: [`words`] cuts the command line the way popt does, [`options`] is
 //! the one table of everything that can be said, [`parse`] makes a [`Command`] of it, [`legality`] refuses what
 //! does not belong together, [`command`] gives the order to the balancer, and [`list`] or [`save`] write the
-//! answer. A refused command line never reaches the balancer. What was seen of the original is in
+//! answer; [`manual`] writes manual pages and completions from the same table. A refused command line never reaches the balancer. What was seen of the original is in
 //! `tests/golden`; where we differ on purpose is in `docs/compat.md`.
 
 mod address;
@@ -12,6 +12,7 @@ mod errors;
 mod help;
 mod legality;
 mod list;
+pub mod manual;
 mod names;
 mod number;
 mod options;
@@ -19,6 +20,7 @@ mod parse;
 mod restore;
 mod save;
 mod sched_flags;
+mod schedulers;
 mod words;
 
 pub use command::Command;

@@ -1,8 +1,9 @@
 //! Makes a [`Command`] of a command line, or a [`Refusal`]; nothing is changed either way.
 //!
 //! The first option is the command; after it the options are taken in the order typed, and the first one that
-//! is wrong ends it. What an option means can hang on another (the family of the service decides what a mask
-//! is), so [`Given`] keeps such values as text until the end, but complains at once where it can.
+//! is wrong ends it. Each is understood where it stands, as the original does it, so some orders mean less than
+//! others: before the service a mask is an IPv4 one (and an IPv6 service never sees it), and a server's port has
+//! no name and no default.
 
 use crate::address::{self, HostPort};
 use crate::command::Command;
@@ -94,9 +95,12 @@ struct Given<'a> {
     scheduler: Option<&'a str>,
     sched_flags: &'a str,
     persistence: Option<Persistence>,
-    netmask: Option<&'a str>,
+    /// IPv4's.
+    netmask: Ipv4Addr,
+    /// IPv6's.
+    prefix_len: u8,
     engine: Option<&'a str>,
-    server: Option<&'a str>,
+    server: Option<(IpAddr, u16)>,
     method: Method,
     weight: u32,
     upper_threshold: u32,
@@ -135,7 +139,8 @@ impl<'a> Given<'a> {
             scheduler: None,
             sched_flags: "",
             persistence: None,
-            netmask: None,
+            netmask: Ipv4Addr::BROADCAST,
+            prefix_len: 128,
             engine: None,
             server: None,
             method: Method::DirectRoute,
@@ -166,14 +171,12 @@ impl<'a> Given<'a> {
             Opt::FwmarkService => self.key = Some(parse_fwmark(text)?),
             Opt::Ipv6 => match &mut self.key {
                 Some(ServiceKey::Fwmark { family, .. }) => *family = Family::Inet6,
-                _ => return Err(wrong_use("-6 used before -f")),
+                // With an empty line below, as recorded.
+                _ => return Err(wrong_use("-6 used before -f\n")),
             },
-            Opt::Scheduler => self.scheduler = Some(text),
-            Opt::SchedFlags => {
-                sched_flags::parse(text, self.scheduler)?;
-                self.sched_flags = text;
-            }
-            Opt::Engine => self.engine = Some(text),
+            Opt::Scheduler => self.scheduler = Some(text).filter(|t| !t.is_empty()),
+            Opt::SchedFlags => self.sched_flags = text,
+            Opt::Engine => self.engine = Some(text).filter(|t| !t.is_empty()),
             Opt::Persistent => {
                 let timeout_secs = match value {
                     Some(text) => parse_timeout(text, 1)?,
@@ -181,18 +184,8 @@ impl<'a> Given<'a> {
                 };
                 self.persistence = Some(Persistence { timeout_secs });
             }
-            Opt::Netmask => {
-                self.netmask = Some(text);
-                if let Some(key) = self.key {
-                    self.parse_netmask(key.family())?;
-                }
-            }
-            Opt::RealServer => {
-                self.server = Some(text);
-                if let Some(key) = self.key {
-                    self.parse_server(&key)?;
-                }
-            }
+            Opt::Netmask => self.take_netmask(text)?,
+            Opt::RealServer => self.server = Some(self.parse_server(text)?),
             Opt::Gatewaying => self.method = Method::DirectRoute,
             Opt::Ipip => self.method = Method::Tunnel,
             Opt::Masquerading => self.method = Method::Masquerade,
@@ -227,44 +220,44 @@ impl<'a> Given<'a> {
     }
 
     fn parse_service(&self, protocol: Protocol, text: &str) -> Result<ServiceKey, Refusal> {
-        let HostPort { addr, port } = address::parse(text, protocol, self.names)
+        let HostPort { addr, port } = address::parse(text, Some(protocol), self.names)
             .ok_or_else(|| illegal("virtual server address[:port]"))?;
         Ok(ServiceKey::Address { protocol, addr, port: port.unwrap_or(0) })
     }
 
-    /// A server's address, and its port or the service's.
-    fn parse_server(&self, key: &ServiceKey) -> Result<(IpAddr, u16), Refusal> {
-        let (protocol, service_port) = match *key {
-            ServiceKey::Address { protocol, port, .. } => (protocol, port),
-            ServiceKey::Fwmark { .. } => (Protocol::Tcp, 0),
+    /// A server's address, and its port or the service's, as far as that is known.
+    fn parse_server(&self, text: &str) -> Result<(IpAddr, u16), Refusal> {
+        let (protocol, service_port) = match self.key {
+            Some(ServiceKey::Address { protocol, port, .. }) => (Some(protocol), port),
+            Some(ServiceKey::Fwmark { .. }) => (Some(Protocol::Tcp), 0),
+            None => (None, 0),
         };
-        let server = address::parse(self.server.unwrap_or_default(), protocol, self.names)
+        let server = address::parse(text, protocol, self.names)
             .ok_or_else(|| illegal("real server address[:port]"))?;
         Ok((server.addr, server.port.unwrap_or(service_port)))
     }
 
-    /// An IPv4 mask or an IPv6 prefix length, the other one at its default.
-    fn parse_netmask(&self, family: Family) -> Result<(Option<Ipv4Addr>, u8), Refusal> {
-        match (family, self.netmask) {
-            (Family::Inet, None) => Ok((Some(Ipv4Addr::BROADCAST), 32)),
-            (Family::Inet6, None) => Ok((None, 128)),
-            (Family::Inet, Some(text)) => match address::dotted(text) {
-                Some(mask) => Ok((Some(mask), 32)),
-                None => Err(illegal("virtual server persistent mask")),
-            },
-            (Family::Inet6, Some(text)) => Ok((None, number(text, 1..=128, "ipv6 netmask")? as u8)),
+    fn take_netmask(&mut self, text: &str) -> Result<(), Refusal> {
+        match self.key.map_or(Family::Inet, |k| k.family()) {
+            Family::Inet => {
+                let mask = address::dotted(text);
+                self.netmask = mask.ok_or_else(|| illegal("virtual server persistent mask"))?;
+            }
+            Family::Inet6 => self.prefix_len = number(text, 1..=128, "ipv6 netmask")? as u8,
         }
+        Ok(())
     }
 
     fn into_command(self) -> Result<Command, Refusal> {
+        let flags = sched_flags::parse(self.sched_flags, self.scheduler.unwrap_or(DEFAULT_SCHEDULER))?;
         legality::check_command(self.verb, self.filled)?;
         // The table of rules saw to it that those who need a service have one.
         let key = self.key.ok_or_else(try_help);
         Ok(match self.verb {
             Verb::Help => Command::Help,
             Verb::Version => Command::Version,
-            Verb::AddService => Command::AddService(self.service(key?)?),
-            Verb::EditService => Command::EditService(self.service(key?)?),
+            Verb::AddService => Command::AddService(self.service(key?, flags)?),
+            Verb::EditService => Command::EditService(self.service(key?, flags)?),
             Verb::DeleteService => Command::DeleteService(key?),
             Verb::Clear => Command::Clear,
             Verb::Restore => Command::Restore,
@@ -279,7 +272,7 @@ impl<'a> Given<'a> {
             }
             Verb::DeleteServer => {
                 let service = key?;
-                let (addr, port) = self.parse_server(&service)?;
+                let (addr, port) = self.server.ok_or_else(try_help)?;
                 Command::DeleteServer { service, addr, port }
             }
             Verb::List => Command::List(ListRequest::from_filled(self.filled, self.key)),
@@ -290,7 +283,7 @@ impl<'a> Given<'a> {
         })
     }
 
-    fn service(&self, key: ServiceKey) -> Result<Service, Refusal> {
+    fn service(&self, key: ServiceKey, flags: SchedFlags) -> Result<Service, Refusal> {
         let one_packet = self.filled.has(Slot::Ops);
         if let ServiceKey::Address { protocol, port, .. } = key {
             if port == 0 && self.persistence.is_none() {
@@ -302,9 +295,12 @@ impl<'a> Given<'a> {
             }
         }
         let scheduler = self.scheduler.unwrap_or(DEFAULT_SCHEDULER);
-        let (netmask, prefix_len) = self.parse_netmask(key.family())?;
+        let (netmask, prefix_len) = match key.family() {
+            Family::Inet => (Some(self.netmask), 32),
+            Family::Inet6 => (None, self.prefix_len),
+        };
         Ok(Service {
-            flags: sched_flags::parse(self.sched_flags, Some(scheduler))?,
+            flags,
             persistence: self.persistence,
             netmask,
             prefix_len,
@@ -315,12 +311,12 @@ impl<'a> Given<'a> {
     }
 
     fn destination(&self, service: &ServiceKey) -> Result<Destination, Refusal> {
-        legality::check_tunnel(self.method, self.tunnel.kind, self.filled)?;
-        let (addr, mut port) = self.parse_server(service)?;
+        let (addr, mut port) = self.server.ok_or_else(try_help)?;
         if Family::of(addr) != service.family() && self.method != Method::Tunnel {
             let text = "Different address family is allowed only for tunneling servers";
             return Err(wrong_use(text));
         }
+        legality::check_tunnel(self.method, self.tunnel.kind, self.filled)?;
         // Only masquerading can change a packet's port.
         if let (ServiceKey::Address { port: service_port, .. }, Method::DirectRoute | Method::Tunnel) =
             (service, self.method)
@@ -357,7 +353,9 @@ impl DaemonOptions {
             Opt::McastInterface => self.interface = Some(text.to_owned()),
             Opt::McastGroup => {
                 let group: Option<IpAddr> = text.parse().ok();
-                self.group = Some(group.filter(IpAddr::is_multicast).ok_or_else(|| illegal("mcast-group"))?);
+                let family = if text.contains(':') { "IPv6" } else { "IPv4" };
+                let refusal = || wrong_use(format!("invalid {family} mcast-group `{text}'"));
+                self.group = Some(group.filter(IpAddr::is_multicast).ok_or_else(refusal)?);
             }
             Opt::McastPort => self.port = Some(number(text, 1..=65535, "mcast-port")? as u16),
             Opt::McastTtl => self.ttl = Some(number(text, 1..=255, "mcast-ttl")? as u8),

@@ -1,7 +1,8 @@
 //! `ipvsadm -S` and the program `ipvsadm-save`: the table as command lines that `-R` reads.
 //!
-//! Everything a service and a server have is written. The original forgets thresholds (`-x`, `-y`), and the mask
-//! and engine of a service that is not persistent; we do not.
+//! Everything a service and a server have is written. The original forgets thresholds (`-x`, `-y`), the mask of a
+//! service that is not persistent, and a third flag of `sh` and `mh`; and it writes marks from 2^31 on as negative
+//! numbers, and IPv6 hosts by name, both of which it then refuses to read. We do none of that.
 
 use crate::address::Printer;
 use crate::errors::Refusal;
@@ -15,12 +16,14 @@ use std::fmt::Write;
 const USAGE: &str = "ipvsadm-save: Script to save the IPVS table to stdout.\n   \
                      With the -n option, prints out the table in numeric format.";
 
-/// Arguments of the program `ipvsadm-save`: whether to write numbers.
+/// Arguments of the program `ipvsadm-save`: whether to write numbers. Words without a dash mean nothing.
 pub fn parse(args: &[String]) -> std::result::Result<bool, Refusal> {
-    if args.iter().all(|a| a == "-n") {
-        return Ok(!args.is_empty());
+    let mut options = args.iter().filter(|a| a.starts_with('-')).peekable();
+    let numeric = options.peek().is_some();
+    if options.all(|o| o == "-n") {
+        return Ok(numeric);
     }
-    Err(Refusal { text: USAGE.to_owned(), status: 1 })
+    Err(Refusal { text: USAGE.to_owned(), status: 1, ends_restore: true })
 }
 
 /// One line per service, followed by one for each of its servers.
@@ -33,7 +36,7 @@ pub fn text(numeric: bool, balancer: &mut dyn Balancer, names: &dyn Names) -> Re
         let _ = writeln!(text, "-A {selector}{}", service_options(&view.service));
         for server in &view.destinations {
             let server = &server.destination;
-            let host = printer.host_port(server.addr, server.port, Some(protocol));
+            let host = printer.restorable(server.addr, server.port, protocol);
             let _ = writeln!(text, "-a {selector} -r {host}{}", server_options(server));
         }
     }
@@ -48,7 +51,7 @@ fn selector(key: &ServiceKey, printer: &Printer) -> String {
                 Protocol::Udp => "-u",
                 Protocol::Sctp => "--sctp-service",
             };
-            format!("{option} {}", printer.host_port(addr, port, Some(protocol)))
+            format!("{option} {}", printer.restorable(addr, port, Some(protocol)))
         }
         ServiceKey::Fwmark { mark, family: Family::Inet } => format!("-f {mark}"),
         ServiceKey::Fwmark { mark, family: Family::Inet6 } => format!("-f {mark} -6"),
@@ -70,7 +73,7 @@ fn service_options(service: &Service) -> String {
         text.push_str(" -o");
     }
     if service.flags != SchedFlags::default() {
-        let flags = sched_flags::print(service.flags, &service.scheduler);
+        let flags = sched_flags::every(service.flags, &service.scheduler);
         let _ = write!(text, " -b {flags}");
     }
     text

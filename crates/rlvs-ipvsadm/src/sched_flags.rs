@@ -21,15 +21,13 @@ const NAMES: &[Name] = &[
     Name { name: "flag-3", scheduler: None, bit: 4 },
 ];
 
-/// Reads a comma-separated list. While the `scheduler` is not known yet every known name will do.
-pub fn parse(list: &str, scheduler: Option<&str>) -> Result<SchedFlags, Refusal> {
+/// Reads a comma-separated list for a scheduler.
+pub fn parse(list: &str, scheduler: &str) -> Result<SchedFlags, Refusal> {
     let mut flags = SchedFlags(0);
     for word in list.split(',').filter(|w| !w.is_empty()) {
         let known = NAMES.iter().find(|n| n.name == word);
         let known = known.ok_or_else(|| wrong_use(format!("invalid scheduler flag `{word}'")))?;
-        if let (Some(wanted), Some(scheduler)) = (known.scheduler, scheduler)
-            && wanted != scheduler
-        {
+        if known.scheduler.is_some_and(|wanted| wanted != scheduler) {
             return Err(wrong_use(format!("incompatible scheduler flag `{word}'")));
         }
         flags.0 |= known.bit;
@@ -37,11 +35,23 @@ pub fn parse(list: &str, scheduler: Option<&str>) -> Result<SchedFlags, Refusal>
     Ok(flags)
 }
 
-/// As listings and `-S` write them: `sh-fallback,sh-port`. Empty if there are none.
-pub fn print(flags: SchedFlags, scheduler: &str) -> String {
-    let name_of = |bit| NAMES.iter().find(|n| n.bit == bit && n.scheduler.is_none_or(|s| s == scheduler));
-    let set = [1, 2, 4].into_iter().filter(|bit| flags.0 & bit != 0);
-    set.filter_map(name_of).map(|n| n.name).collect::<Vec<_>>().join(",")
+/// As listings write them: `sh-fallback,sh-port`. A third flag of `sh` and `mh`, which mean nothing by it, is not
+/// shown.
+pub fn listed(flags: SchedFlags, scheduler: &str) -> String {
+    let has_own = NAMES.iter().any(|n| n.scheduler == Some(scheduler));
+    every(if has_own { SchedFlags(flags.0 & 3) } else { flags }, scheduler)
+}
+
+/// As `-S` writes them: all of them. Empty if there are none.
+pub fn every(flags: SchedFlags, scheduler: &str) -> String {
+    names(flags, scheduler).collect::<Vec<_>>().join(",")
+}
+
+pub fn names(flags: SchedFlags, scheduler: &str) -> impl Iterator<Item = &'static str> {
+    let name_of =
+        move |bit| NAMES.iter().find(|n| n.bit == bit && n.scheduler.is_none_or(|s| s == scheduler));
+    let set = [1, 2, 4].into_iter().filter(move |bit| flags.0 & bit != 0);
+    set.filter_map(name_of).map(|n| n.name)
 }
 
 #[cfg(test)]
@@ -56,10 +66,13 @@ mod tests {
             ("wlc", 5, "flag-1,flag-3"),
             ("rr", 0, ""),
         ] {
-            assert_eq!(print(SchedFlags(bits), scheduler), text);
-            assert_eq!(parse(text, Some(scheduler)), Ok(SchedFlags(bits)));
+            assert_eq!(every(SchedFlags(bits), scheduler), text);
+            assert_eq!(parse(text, scheduler), Ok(SchedFlags(bits)));
         }
-        assert_eq!(parse("sh-port", Some("mh")).unwrap_err().text, "incompatible scheduler flag `sh-port'");
-        assert_eq!(parse("flag-4", None).unwrap_err().text, "invalid scheduler flag `flag-4'");
+        assert_eq!(listed(SchedFlags(7), "mh"), "mh-fallback,mh-port");
+        assert_eq!(listed(SchedFlags(4), "sh"), "");
+        assert_eq!(listed(SchedFlags(4), "rr"), "flag-3");
+        assert_eq!(parse("sh-port", "mh").unwrap_err().text, "incompatible scheduler flag `sh-port'");
+        assert_eq!(parse("flag-4", "rr").unwrap_err().text, "invalid scheduler flag `flag-4'");
     }
 }

@@ -37,6 +37,10 @@ enum Verb {
     /// The same as calling this program by the name ipvsadm
     #[command(disable_help_flag = true)]
     Ipvsadm(verb::ipvsadm::Args),
+    /// Write manual pages: `rlvs man ipvsadm | man -l -`
+    Man(verb::man::Args),
+    /// Write completions for a shell: `. <(rlvs completions bash)`
+    Completions(verb::completions::Args),
     #[command(hide = true)]
     Responder(verb::responder::Args),
 }
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         Verb::Down => verb::attach::down(),
         Verb::Realserver(args) => verb::realserver::run(args),
         Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
+        Verb::Man(args) => verb::man::run(args),
+        Verb::Completions(args) => verb::completions::run(args),
         Verb::Responder(args) => verb::responder::run(args),
     };
     match done {

@@ -37,7 +37,7 @@ fn row(text: &mut String, c: &ConnectionView, with_engine: bool, printer: &Print
 }
 
 /// 0 stands on the template of a firewall-mark service.
-fn protocol_name(number: u8) -> Cow<'static, str> {
+pub fn protocol_name(number: u8) -> Cow<'static, str> {
     match number {
         0 => "IP".into(),
         1 => "ICMP".into(),

@@ -120,11 +120,11 @@ impl Columns {
     }
 }
 
-/// The protocol that names the ports of a service and its servers.
-pub fn protocol_of(key: &ServiceKey) -> Protocol {
+/// The protocol that names the ports of a service and its servers; those of a mark have no names.
+pub fn protocol_of(key: &ServiceKey) -> Option<Protocol> {
     match *key {
-        ServiceKey::Address { protocol, .. } => protocol,
-        ServiceKey::Fwmark { .. } => Protocol::Tcp,
+        ServiceKey::Address { protocol, .. } => Some(protocol),
+        ServiceKey::Fwmark { .. } => None,
     }
 }
 

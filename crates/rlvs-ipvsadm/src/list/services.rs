@@ -5,6 +5,7 @@ use crate::address::Printer;
 use crate::sched_flags;
 use rlvs_control::model::*;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 /// The version is that of the IPVS whose behaviour we keep, the size that of its connection hash table.
 const TITLE: &str = "IP Virtual Server version 1.2.1 (size=4096)\n";
@@ -68,8 +69,7 @@ impl Listing<'_> {
                     Protocol::Udp => "UDP",
                     Protocol::Sctp => "SCTP",
                 };
-                let host = self.printer.host_port(addr, port, Some(protocol));
-                format!("{protocol_name:<4} {host}")
+                format!("{protocol_name:<4} {}", self.name(addr, port, Some(protocol)))
             }
             // The original prints marks from 2^31 on as negative numbers.
             ServiceKey::Fwmark { mark, family: Family::Inet } => format!("FWM  {}", mark as i32),
@@ -79,10 +79,14 @@ impl Listing<'_> {
         }
     }
 
-    /// Long names of IPv4 servers are cut off so that the columns stay in line.
     fn server_name(&self, server: &Destination, key: &ServiceKey) -> String {
-        let name = self.printer.host_port(server.addr, server.port, Some(protocol_of(key)));
-        if server.addr.is_ipv4() { name.chars().take(28).collect() } else { name }
+        self.name(server.addr, server.port, protocol_of(key))
+    }
+
+    /// Long names of IPv4 hosts are cut off so that the columns stay in line, with their ports.
+    fn name(&self, addr: IpAddr, port: u16, protocol: Option<Protocol>) -> String {
+        let name = self.printer.host_port(addr, port, protocol);
+        if addr.is_ipv4() { name.chars().take(28).collect() } else { name }
     }
 
     fn server_columns(&self, server: &DestinationView) -> String {
@@ -115,6 +119,9 @@ impl Listing<'_> {
 /// What follows the scheduler's name. Mask and engine mean something only to a persistent service.
 fn attributes(service: &Service) -> String {
     let mut text = String::new();
+    if service.flags != SchedFlags::default() {
+        let _ = write!(text, " ({})", sched_flags::listed(service.flags, &service.scheduler));
+    }
     if let Some(Persistence { timeout_secs }) = service.persistence {
         let _ = write!(text, " persistent {timeout_secs}");
         if let Some(mask) = mask_of(service) {
@@ -126,9 +133,6 @@ fn attributes(service: &Service) -> String {
     }
     if service.one_packet {
         text.push_str(" ops");
-    }
-    if service.flags != SchedFlags::default() {
-        let _ = write!(text, " ({})", sched_flags::print(service.flags, &service.scheduler));
     }
     text
 }

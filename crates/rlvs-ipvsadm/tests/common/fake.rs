@@ -7,6 +7,7 @@ use std::net::IpAddr;
 const SCHEDULERS: &[&str] =
     &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "none"];
 
+#[derive(Clone)]
 pub struct Fake {
     /// Newest first.
     pub services: Vec<ServiceView>,
@@ -18,8 +19,12 @@ pub struct Fake {
     pub interfaces: Vec<&'static str>,
     /// Calls that may change something.
     pub orders_given: usize,
+    /// Calls of any kind.
+    pub calls: usize,
     /// Who asks is not root.
     pub not_root: bool,
+    /// One that the kernel of the recordings did not have.
+    pub further_scheduler: Option<&'static str>,
 }
 
 impl Default for Fake {
@@ -32,7 +37,9 @@ impl Default for Fake {
             daemons: Vec::new(),
             interfaces: vec!["lo", "c0", "s0"],
             orders_given: 0,
+            calls: 0,
             not_root: false,
+            further_scheduler: None,
         }
     }
 }
@@ -54,10 +61,21 @@ impl Fake {
         self.asked()
     }
 
-    fn asked(&self) -> Result<()> {
+    fn asked(&mut self) -> Result<()> {
+        self.calls += 1;
         match self.not_root {
             true => Err(Error::PermissionDenied("you are not root".to_owned())),
             false => Ok(()),
+        }
+    }
+
+    fn check_service(&self, service: &Service) -> Result<()> {
+        let scheduler = service.scheduler.as_str();
+        let known = SCHEDULERS.contains(&scheduler) || self.further_scheduler == Some(scheduler);
+        let unknown_engine = service.engine.as_ref().filter(|e| *e != "sip");
+        match unknown_engine.or((!known).then_some(&service.scheduler)) {
+            Some(name) => Err(Error::SchedulerNotFound(name.clone())),
+            None => Ok(()),
         }
     }
 
@@ -92,7 +110,7 @@ impl Balancer for Fake {
         if self.find(&service.key).is_some() {
             return Err(Error::ServiceExists);
         }
-        check_service(service)?;
+        self.check_service(service)?;
         let view = ServiceView {
             service: service.clone(),
             counters: Counters::default(),
@@ -105,8 +123,9 @@ impl Balancer for Fake {
 
     fn edit_service(&mut self, service: &Service) -> Result<()> {
         self.ordered()?;
+        let checked = self.check_service(service);
         let found = self.find(&service.key).ok_or(Error::NoSuchService)?;
-        check_service(service)?;
+        checked?;
         found.service = service.clone();
         Ok(())
     }
@@ -126,8 +145,10 @@ impl Balancer for Fake {
 
     fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         self.ordered()?;
+        let syncing = !self.daemons.is_empty();
         let service = self.find(key).ok_or(Error::ServiceNotDefined)?;
         check_thresholds(destination)?;
+        check_family(syncing, key, destination)?;
         if position(service, destination.addr, destination.port).is_some() {
             return Err(Error::DestinationExists);
         }
@@ -148,8 +169,10 @@ impl Balancer for Fake {
 
     fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         self.ordered()?;
+        let syncing = !self.daemons.is_empty();
         let service = self.find(key).ok_or(Error::ServiceNotDefined)?;
         check_thresholds(destination)?;
+        check_family(syncing, key, destination)?;
         let found = position(service, destination.addr, destination.port);
         service.destinations[found.ok_or(Error::NoSuchDestination)?].destination = *destination;
         Ok(())
@@ -202,13 +225,15 @@ impl Balancer for Fake {
         if self.has_mixed_families() {
             return Err(Error::Invalid("sync cannot carry servers of another family".to_owned()));
         }
-        if self.daemons.iter().any(|d| d.role == daemon.role) {
-            return Err(Error::DaemonRunning);
-        }
         if !self.interfaces.contains(&daemon.interface.as_str()) {
             return Err(Error::NoSuchDevice(daemon.interface.clone()));
         }
-        let max_len = daemon.max_len.map(|len| len.max(1024));
+        if self.daemons.iter().any(|d| d.role == daemon.role) {
+            return Err(Error::DaemonRunning);
+        }
+        // A backup reads messages of any master, so it makes room.
+        let least = if daemon.role == SyncRole::Backup { 1024 } else { 1 };
+        let max_len = daemon.max_len.map(|len| len.max(least));
         self.daemons.push(SyncDaemon { max_len, ..daemon.clone() });
         Ok(())
     }
@@ -226,19 +251,17 @@ fn position(service: &ServiceView, addr: IpAddr, port: u16) -> Option<usize> {
     servers.iter().position(|d| (d.destination.addr, d.destination.port) == (addr, port))
 }
 
-fn check_service(service: &Service) -> Result<()> {
-    let unknown_scheduler = !SCHEDULERS.contains(&service.scheduler.as_str());
-    let unknown_engine = service.engine.as_ref().filter(|e| *e != "sip");
-    match unknown_engine.or(unknown_scheduler.then_some(&service.scheduler)) {
-        Some(name) => Err(Error::SchedulerNotFound(name.clone())),
-        None => Ok(()),
-    }
-}
-
 fn check_thresholds(server: &Destination) -> Result<()> {
     let Destination { lower_threshold: lower, upper_threshold: upper, .. } = server;
     if lower > upper {
         return Err(Error::OutOfRange(format!("lower threshold {lower} is above {upper}")));
+    }
+    Ok(())
+}
+
+fn check_family(syncing: bool, key: &ServiceKey, server: &Destination) -> Result<()> {
+    if syncing && Family::of(server.addr) != key.family() {
+        return Err(Error::Invalid("sync cannot carry servers of another family".to_owned()));
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 #![allow(dead_code, reason = "every test uses its own part")]
 
 mod fake;
+pub mod recording;
 
 pub use fake::Fake;
 
 use rlvs_control::Balancer;
-use rlvs_control::model::Protocol;
+use rlvs_control::model::{Protocol, ServiceView};
 use rlvs_ipvsadm::{Io, Names};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -40,8 +41,26 @@ pub fn ipvsadm(line: &str, balancer: &mut dyn Balancer) -> Answer {
     run("ipvsadm", &args, "", balancer)
 }
 
+/// Whether two tables hold the same rules, in whatever order, with whatever counters.
+pub fn same_rules(a: &Fake, b: &Fake) -> bool {
+    let same = |a: &ServiceView, b: &ServiceView| {
+        let (x, y) = (&a.destinations, &b.destinations);
+        a.service == b.service
+            && x.len() == y.len()
+            && x.iter().all(|x| y.iter().any(|y| x.destination == y.destination))
+    };
+    a.services.len() == b.services.len() && a.services.iter().all(|a| b.services.iter().any(|b| same(a, b)))
+}
+
 /// The few names of the host where the recordings were made.
 pub struct RecordedNames;
+
+const HOSTS: &[(&str, &str)] = &[
+    ("localhost", "127.0.0.1"),
+    ("a-name-that-is-longer-than-columns.example.org", "10.0.0.7"),
+    ("short", "10.0.0.7"),
+    ("six.example.org", "fd00:c::7"),
+];
 
 const SERVICES: &[(&str, u16, Protocol)] = &[
     ("ftp", 21, Protocol::Tcp),
@@ -58,11 +77,14 @@ const SERVICES: &[(&str, u16, Protocol)] = &[
 
 impl Names for RecordedNames {
     fn address_of(&self, host: &str) -> Option<Ipv4Addr> {
-        (host == "localhost").then_some(Ipv4Addr::LOCALHOST)
+        HOSTS.iter().find(|h| h.0 == host).and_then(|h| match h.1.parse() {
+            Ok(IpAddr::V4(v4)) => Some(v4),
+            _ => None,
+        })
     }
 
     fn host_at(&self, addr: IpAddr) -> Option<String> {
-        (addr == Ipv4Addr::LOCALHOST).then(|| "localhost".to_owned())
+        HOSTS.iter().find(|h| h.1.parse() == Ok(addr)).map(|h| h.0.to_owned())
     }
 
     fn port_of(&self, service: &str, protocol: Protocol) -> Option<u16> {

@@ -39,20 +39,43 @@ pub fn run(name: &str, args: &[OsString]) -> Option<ExitCode> {
     Some(ExitCode::from(status as u8))
 }
 
-/// A director that is opened by the first order: help and refusals need no root.
+/// A director that is opened by the first order: help and refusals need no permission.
 struct Late(Option<Director>);
 
 impl Late {
     fn director(&mut self) -> Result<&mut Director> {
-        // SAFETY: a plain query.
-        if unsafe { libc::geteuid() } != 0 {
-            return Err(Error::PermissionDenied("you must be root".into()));
-        }
         if self.0.is_none() {
+            check_permission()?;
             self.0 = Some(Director::here()?);
         }
         self.0.as_mut().ok_or(Error::NoSuchService)
     }
+}
+
+/// What the kernel asks of who loads and attaches programs (capabilities(7)); the table of IPVS needs the first.
+const CAP_NET_ADMIN: u64 = 1 << 12;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_BPF: u64 = 1 << 39;
+
+/// Says beforehand what would fail halfway, and in other words at every place.
+fn check_permission() -> Result<()> {
+    // Without /proc we cannot know; then the kernel says no when it comes to it.
+    let held = std::fs::read_to_string("/proc/self/status").ok().and_then(|s| effective_capabilities(&s));
+    match held {
+        Some(held) if held & CAP_NET_ADMIN == 0 => {
+            Err(Error::PermissionDenied("CAP_NET_ADMIN is missing".into()))
+        }
+        Some(held) if held & (CAP_BPF | CAP_SYS_ADMIN) == 0 => {
+            Err(Error::PermissionDenied("CAP_BPF is missing".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The line `CapEff:` of /proc/PID/status (proc(5)).
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
 }
 
 impl Balancer for Late {

@@ -1,10 +1,12 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
 pub mod attach;
+pub mod completions;
 pub mod demo;
 pub mod ipvsadm;
 pub mod mark;
 pub mod proc;
+pub mod man;
 pub mod realserver;
 pub mod responder;
 pub mod status;
