@@ -35,7 +35,8 @@ pub fn advance<A: Addr, T: Tables<A>>(
             view = View::InputOnly;
         }
     }
-    let state = proto::next_state(packet, view, old.state(), is_secure(settings, tables));
+    let event = proto::event(packet);
+    let state = tables.next_state(packet.proto, event, view, old.state(), is_secure(settings, tables));
     let inactive = !proto::is_active(packet.proto, state);
     new = new.with_state(state).with(Word::INACTIVE, inactive);
     if !old.has(Word::ASSURED) && persist::assures(packet, view == View::Output, state) {

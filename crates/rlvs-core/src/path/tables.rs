@@ -7,6 +7,7 @@ use crate::conn::entry::Word;
 use crate::conn::{self, Entry, Flow, Sets};
 use crate::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state};
 use crate::mem::Mem;
+use crate::proto::{self, View};
 use crate::sched::{self, Picked, lblcr, mapping};
 use crate::wire::{Addr, Be16, Packet};
 
@@ -88,6 +89,12 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
         if let Some(service) = self.service(service) {
             lblcr::set_changed(packet, self, service, now)
         }
+    }
+
+    /// See [`proto::next_state`].
+    #[inline(always)]
+    fn next_state(&self, proto: u8, event: u8, view: View, state: u8, secure: bool) -> u8 {
+        proto::next_state(proto, event, view, state, secure)
     }
 
     fn settings(&self) -> Option<&Settings>;

@@ -11,6 +11,7 @@ use crate::wire::{Packet, ip_proto};
 
 /// Which way a packet goes, and what the state machine sees of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum View {
     /// From the client, both directions pass by (NAT).
     Input,
@@ -31,14 +32,20 @@ pub const fn timeout_index(proto: u8, state: u8) -> usize {
     base + (state & 15) as usize
 }
 
-/// The state after a packet.
+/// The state after a packet. `event` is TCP's flags, or SCTP's chunk (see [`event`]).
 #[inline(always)]
-pub fn next_state<A>(packet: &Packet<A>, view: View, state: u8, secure: bool) -> u8 {
-    match packet.proto {
-        ip_proto::TCP => tcp::next(packet.tcp_flags, view, state, secure),
-        ip_proto::SCTP => sctp::next(packet.chunk, view, state),
+pub fn next_state(proto: u8, event: u8, view: View, state: u8, secure: bool) -> u8 {
+    match proto {
+        ip_proto::TCP => tcp::next(event, view, state, secure),
+        ip_proto::SCTP => sctp::next(event, view, state),
         _ => udp::NORMAL,
     }
+}
+
+/// What a packet means to the state machine of its protocol.
+#[inline(always)]
+pub fn event<A>(packet: &Packet<A>) -> u8 {
+    if packet.proto == ip_proto::SCTP { packet.chunk } else { packet.tcp_flags }
 }
 
 /// Does a connection in this state count as active?

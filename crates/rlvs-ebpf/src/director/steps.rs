@@ -9,7 +9,10 @@ use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, Flow};
 use rlvs_core::maps::NONE;
 use rlvs_core::path::persist::{self, Remembered};
-use rlvs_core::path::{Located, Tables, Welcome, close_connection, locate, mark_of, open_to, welcome};
+use rlvs_core::path::{
+    Located, Tables, Welcome, close_connection, locate, mark_of, open_conn, open_to, welcome,
+};
+use rlvs_core::proto::{self, View};
 use rlvs_core::sched::{self, Picked, lblc, lblcr, mapping};
 use rlvs_core::wire::{Be16, Be32, Packet};
 
@@ -123,6 +126,30 @@ pub extern "C" fn rlvs_remember(packet: *const Packet<Be32>, service: u32, dest:
 #[inline(always)]
 fn pair(r: Remembered) -> u64 {
     (r.template as u64) << 32 | r.dest as u64
+}
+
+/// The state after a packet, see `rlvs_core::proto::next_state`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rlvs_next_state(proto: u32, event: u32, view: u32, state: u32, secure: u32) -> u64 {
+    let view = match view {
+        0 => View::Input,
+        1 => View::Output,
+        _ => View::InputOnly,
+    };
+    proto::next_state(proto as u8, event as u8, view, state as u8, secure != 0) as u64
+}
+
+/// Opens a connection for a packet: the code of a [`Located`]. One number, whatever happened, so that the verifier need not
+/// follow every way to it through the rest of the story.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rlvs_open(packet: *mut Packet<Be32>, now: u32) -> u64 {
+    // SAFETY: null, or a packet on the caller's stack.
+    match unsafe { packet.as_mut() } {
+        Some(packet) => open_conn(packet, &tables(), now).code(),
+        None => Located::Pass.code(),
+    }
 }
 
 /// A packet's firewall mark.

@@ -22,6 +22,7 @@ use rlvs_core::path::persist::Remembered;
 use rlvs_core::path::{
     Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, Welcome, hop_flag,
 };
+use rlvs_core::proto::View;
 use rlvs_core::sched::{self, Group, Picked, Scheduler};
 use rlvs_core::wire::{Be16, Be32, Packet, ip_proto};
 
@@ -183,6 +184,11 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         steps::rlvs_set_changed(packet, service, now);
     }
 
+    #[inline(always)]
+    fn next_state(&self, proto: u8, event: u8, view: View, state: u8, secure: bool) -> u8 {
+        let (proto, event) = (proto as u32, event as u32);
+        steps::rlvs_next_state(proto, event, view as u32, state as u32, secure as u32) as u8
+    }
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
         maps::SETTINGS.get(0)

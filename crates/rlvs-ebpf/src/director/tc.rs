@@ -6,7 +6,7 @@
 
 use crate::answer::answer;
 use crate::frame::{Bytes, ptr};
-use crate::steps::{self, rlvs_locate};
+use crate::steps::{rlvs_locate, rlvs_open};
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
@@ -20,7 +20,7 @@ use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag, open_conn};
+use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
 
@@ -91,7 +91,7 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
     let now = jiffies();
     let mut located = rlvs_locate(&packet, now);
     if located == Located::New.code() {
-        located = open_conn(&mut packet, &steps::tables(), now).code();
+        located = rlvs_open(&mut packet, now);
     }
     if located == Located::Pass.code() {
         return TC_ACT_OK;

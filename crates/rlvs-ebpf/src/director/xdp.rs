@@ -1,7 +1,7 @@
 //! XDP: the common case, before the kernel has done anything with the frame.
 
 use crate::frame::{At, Bytes};
-use crate::steps::{self, rlvs_locate};
+use crate::steps::{rlvs_locate, rlvs_open};
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
@@ -11,7 +11,7 @@ use aya_ebpf::programs::XdpContext;
 use core::marker::PhantomData;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver, open_conn};
+use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
 
@@ -35,7 +35,7 @@ fn run(context: *mut xdp_md) -> u32 {
     let now = jiffies();
     let mut located = rlvs_locate(&packet, now);
     if located == Located::New.code() {
-        located = open_conn(&mut packet, &steps::tables(), now).code();
+        located = rlvs_open(&mut packet, now);
     }
     if located == Located::Pass.code() {
         return XDP_PASS;
