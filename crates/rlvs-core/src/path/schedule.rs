@@ -2,7 +2,7 @@
 
 use super::account::count_connection;
 use super::load::bind;
-use super::persist::{self, Remembered};
+use super::persist::{self, FIRST, Remembered};
 use super::service::{FTP, FTP_DATA};
 use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
@@ -35,7 +35,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
             let Some(picked) = tables.pick(packet, service_id, now) else {
                 return nobody(packet, tables, service);
             };
-            if picked.is_new {
+            if picked.is_new && !tables.moved(packet, service_id, picked.dest) {
                 tables.note(packet, service_id, picked.dest, now);
             }
             if picked.surplus != NONE
@@ -44,14 +44,26 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
                 tables.close(entry, entry.word());
                 tables.set_changed(packet, service_id, now);
             }
-            if persistent {
-                tables.remember(packet, service_id, picked.dest, now)
+            let alone = Remembered { dest: picked.dest, template: NONE };
+            if !persistent {
+                alone
             } else {
-                Remembered { dest: picked.dest, template: NONE }
+                match tables.remember(packet, service_id, picked.dest, now) {
+                    // Another processor was first: its choice counts.
+                    FIRST => tables.remembered(packet, service_id, now).unwrap_or(alone),
+                    template => Remembered { template, ..alone },
+                }
             }
         }
     };
-    tables.open_to(packet, service_id, chosen, now)
+    match tables.open_to(packet, service_id, chosen, now) {
+        // Another processor was first.
+        Located::New => match tables.find_inbound(&flow(packet)) {
+            Some(entry) => Located::Request(entry.id),
+            None => Located::Drop(DropReason::Contended),
+        },
+        opened => opened,
+    }
 }
 
 /// Whether a packet may open a connection, and to which service.
@@ -98,7 +110,7 @@ fn is_alone<A>(packet: &Packet<A>, service: &ServiceConfig) -> bool {
     service.has(service_flag::ONE_PACKET) && packet.proto == ip_proto::UDP
 }
 
-/// Opens a connection to the server that was chosen.
+/// Opens a connection to the server that was chosen; [`Located::New`] if another processor opened it first.
 #[inline(always)]
 pub fn open_to<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -133,10 +145,7 @@ pub fn open_to<A: Addr, T: Tables<A>>(
         }
         Outcome::Lost => {
             persist::leave(tables, template);
-            match tables.find_inbound(&flow(packet)) {
-                Some(entry) => Located::Request(entry.id),
-                None => Located::Drop(DropReason::Contended),
-            }
+            Located::New
         }
         Outcome::Full => {
             persist::leave(tables, template);

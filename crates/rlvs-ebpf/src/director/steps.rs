@@ -112,14 +112,14 @@ pub extern "C" fn rlvs_remembered(packet: *const Packet<Be32>, service: u32, now
     }
 }
 
-/// Remembers a client's server; the server that counts, and the link to the template.
+/// Remembers a client's server: the link to the template, see `persist::remember`.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_remember(packet: *const Packet<Be32>, service: u32, dest: u32, now: u32) -> u64 {
     // SAFETY: null, or a packet on the caller's stack.
     match unsafe { packet.as_ref() } {
-        Some(packet) => pair(persist::remember(packet, &tables(), service, dest, now)),
-        None => NOBODY,
+        Some(packet) => persist::remember(packet, &tables(), service, dest, now) as u64,
+        None => NONE as u64,
     }
 }
 
@@ -244,6 +244,17 @@ pub extern "C" fn rlvs_pick_lblcr(packet: *const Packet<Be32>, service_id: u32, 
     match unsafe { packet.as_ref() } {
         Some(packet) => lblcr::pick(packet, &tables(), service_id, now).map_or(NOBODY, Picked::code),
         None => NOBODY,
+    }
+}
+
+/// Moves an address to another server, if it has one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rlvs_moved(packet: *const Packet<Be32>, service_id: u32, dest: u32) -> u64 {
+    // SAFETY: null, or a packet on the caller's stack.
+    match unsafe { packet.as_ref() } {
+        Some(packet) => mapping::moved(packet, &tables(), service_id, dest) as u64,
+        None => 0,
     }
 }
 

@@ -152,9 +152,12 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         }
     }
     #[inline(always)]
-    fn remember(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) -> Remembered {
-        let code = steps::rlvs_remember(packet, service, dest, now);
-        Remembered { dest: code as u32, template: (code >> 32) as u32 }
+    fn remember(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) -> u32 {
+        steps::rlvs_remember(packet, service, dest, now) as u32
+    }
+    #[inline(always)]
+    fn moved(&self, packet: &Packet<Be32>, service: u32, dest: u32) -> bool {
+        steps::rlvs_moved(packet, service, dest) != 0
     }
     #[inline(always)]
     fn pick(&self, packet: &Packet<Be32>, service: u32, now: u32) -> Option<Picked> {

@@ -96,17 +96,32 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    finish(skb, &packet, located, now)
+    rlvs_tc_finish(skb, &packet, located, now) as i32
 }
 
-/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
+/// The second half of the story and what comes of it.
+#[unsafe(no_mangle)]
 #[inline(never)]
+pub extern "C" fn rlvs_tc_finish(
+    skb: *mut __sk_buff,
+    packet: *const Packet<Be32>,
+    located: u64,
+    now: u32,
+) -> u64 {
+    // SAFETY: null, or a packet on the caller's stack.
+    match unsafe { packet.as_ref() } {
+        Some(packet) => finish(skb, packet, located, now) as u64,
+        None => TC_ACT_OK as u64,
+    }
+}
+
+#[inline(always)]
 fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) -> i32 {
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
     let mut plan = Plan::empty();
-    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
+    match Decision(rlvs_tc_decide(skb, packet, located, now, &mut plan)).verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -126,9 +141,24 @@ fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) ->
     }
 }
 
+/// What becomes of the packet: the code of a [`Decision`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Tc>, now: u32, plan: &mut Plan<Be32>) -> u64 {
-    deliver(packet, Located::from_code(located), tables, now, plan).0
+pub extern "C" fn rlvs_tc_decide(
+    skb: *mut __sk_buff,
+    packet: *const Packet<Be32>,
+    located: u64,
+    now: u32,
+    plan: *mut Plan<Be32>,
+) -> u64 {
+    // SAFETY: the context of the running program; the others null, or on the caller's stack.
+    let (ifindex, packet, plan) =
+        unsafe { ((&raw const (*skb).ingress_ifindex).read_volatile(), packet.as_ref(), plan.as_mut()) };
+    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
+    match packet.zip(plan) {
+        Some((packet, plan)) => deliver(packet, Located::from_code(located), &tables, now, plan).0,
+        None => Decision::PASS.0,
+    }
 }
 
 /// Changes the packet as planned.

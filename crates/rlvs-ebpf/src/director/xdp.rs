@@ -40,16 +40,30 @@ fn run(context: *mut xdp_md) -> u32 {
     if located == Located::Pass.code() {
         return XDP_PASS;
     }
-    finish(context, &packet, located, now)
+    rlvs_xdp_finish(context, &packet, located, now) as u32
 }
 
-/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
+/// The second half of the story and what comes of it.
+#[unsafe(no_mangle)]
 #[inline(never)]
+pub extern "C" fn rlvs_xdp_finish(
+    context: *mut xdp_md,
+    packet: *const Packet<Be32>,
+    located: u64,
+    now: u32,
+) -> u64 {
+    // SAFETY: null, or a packet on the caller's stack.
+    match unsafe { packet.as_ref() } {
+        Some(packet) => finish(context, packet, located, now) as u64,
+        None => XDP_PASS as u64,
+    }
+}
+
+#[inline(always)]
 fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -> u32 {
     let (frame, ifindex) = bounds(context);
-    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
     let mut plan = Plan::empty();
-    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
+    match Decision(rlvs_xdp_decide(context, packet, located, now, &mut plan)).verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -67,9 +81,23 @@ fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -
     }
 }
 
+/// What becomes of the packet: the code of a [`Decision`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Xdp>, now: u32, plan: &mut Plan<Be32>) -> u64 {
-    deliver(packet, Located::from_code(located), tables, now, plan).0
+pub extern "C" fn rlvs_xdp_decide(
+    context: *mut xdp_md,
+    packet: *const Packet<Be32>,
+    located: u64,
+    now: u32,
+    plan: *mut Plan<Be32>,
+) -> u64 {
+    let (_, ifindex) = bounds(context);
+    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
+    // SAFETY: null, or on the caller's stack.
+    match unsafe { packet.as_ref().zip(plan.as_mut()) } {
+        Some((packet, plan)) => deliver(packet, Located::from_code(located), &tables, now, plan).0,
+        None => Decision::PASS.0,
+    }
 }
 
 /// The frame's bounds and where it came in.
