@@ -34,5 +34,5 @@ pub use brain::{Brain, Driver, Stack, Where};
 pub use hands::{Outcome, arrive, receive};
 pub use memory::{Row, Rows};
 pub use network::{Link, Mac, Network};
-pub use order::{DestOrder, Order, ServiceOrder};
+pub use order::{DestOrder, Order, ServiceOrder, mark};
 pub use world::{Loads, Sizes, World};

@@ -90,7 +90,7 @@ fn play(world: &World, port: u16, what: &str) -> Seen {
     };
     let protocol = if matches!(who, "u" | "v") { 17 } else { 6 };
     let entry = world.connections().into_iter().find(|e| e.client_port().get() == port).map(|e| {
-        let name = proto::state_name(e.proto(), e.word().state()).to_string();
+        let name = proto::state_name(e.proto(), e.word().state(), false).to_string();
         (name, e.expires_in(world.now()) / World::HZ)
     });
     let service = at(lab::VIP, if protocol == 17 || is_udp(world, port) { 53 } else { 80 });
