@@ -77,8 +77,7 @@ pub fn audit(world: &World) -> Vec<String> {
     for id in 0..world.dest.len() as u32 {
         let load = loads.get(&id).copied().unwrap_or_default();
         let counted = world.loads(id);
-        let expected =
-            Loads { total: load.active + load.inactive, overloaded: counted.overloaded, ..load };
+        let expected = Loads { total: load.active + load.inactive, overloaded: counted.overloaded, ..load };
         if counted != expected {
             wrong.push(format!("dest {id}: expected {expected:?}, counted {counted:?}"));
         }

@@ -10,7 +10,8 @@ use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_flag,
 };
 use rlvs_core::path::{
-    self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set, thin_set,
+    self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set,
+    thin_set,
 };
 use rlvs_core::wire::{Be32, Packet, ip_proto};
 use std::marker::PhantomData;

@@ -22,6 +22,14 @@ pub enum Order {
     Edit(Key, DestOrder),
     Delete(Key, SocketAddrV4),
     Clear,
+    /// `sysctl NAME=VALUE`
+    Sysctl(String, u32),
+    /// `mark MARK PROTOCOL PORT`: packets to this port get the mark.
+    Mark {
+        mark: u32,
+        protocol: u8,
+        port: u16,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +102,14 @@ impl Order {
             "-e" => Order::Edit(key(), dest()),
             "-d" => Order::Delete(key(), server()),
             "-C" => Order::Clear,
+            "sysctl" => {
+                let (name, value) = words[1].split_once('=').expect("NAME=VALUE");
+                Order::Sysctl(name.to_string(), value.parse().unwrap())
+            }
+            "mark" => {
+                let [mark, protocol, port] = [1, 2, 3].map(|i| words[i].parse::<u32>().unwrap());
+                Order::Mark { mark, protocol: protocol as u8, port: port as u16 }
+            }
             other => panic!("{other} in {line:?} is no order of these tests"),
         }
     }

@@ -3,12 +3,14 @@
 //! Derived values (highest weight, divisor, low mark, filter, the scheduler's state) come about as there. A deleted
 //! destination is kept aside as long as connections point to it, and gets them back when it is added again.
 
-use crate::order::{DestOrder, Key, Order, ServiceOrder};
 use crate::brain::PAGES;
+use crate::order::{DestOrder, Key, Order, ServiceOrder};
 use crate::world::World;
 use rlvs_core::fwd::Method;
-use rlvs_core::maps::{DestConfig, NONE, ServiceConfig, ServiceKey, dest_flag, filter_bit, service_flag};
 use rlvs_core::maps::sysctl::Setting;
+use rlvs_core::maps::{
+    DestConfig, MarkRule, NONE, ServiceConfig, ServiceKey, dest_flag, filter_bit, service_flag,
+};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::recompute_overload;
 use rlvs_core::sched::buckets::Share;
@@ -32,6 +34,14 @@ impl World {
             Order::Add(key, d) => self.add_dest(*key, d),
             Order::Edit(key, d) => self.edit_dest(*key, d),
             Order::Delete(key, at) => self.delete_dest(*key, *at),
+            Order::Sysctl(name, value) => self.sysctl(name, *value),
+            Order::Mark { mark, protocol, port } => self.mark(MarkRule {
+                mark: *mark,
+                protocol: *protocol,
+                first_port: *port,
+                last_port: *port,
+                ..MarkRule::EMPTY
+            }),
             Order::Clear => {
                 let keys: Vec<ServiceKey> = self.services.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.drop_service(&key));

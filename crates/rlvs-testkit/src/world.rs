@@ -6,7 +6,8 @@ use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::maps::sysctl::{self, Setting};
 use rlvs_core::maps::{
-    DestConfig, Filter, LAYOUT_VERSION, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state, global,
+    DestConfig, Filter, LAYOUT_VERSION, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state,
+    global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;

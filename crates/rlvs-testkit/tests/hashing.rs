@@ -60,7 +60,8 @@ fn by_source(scheduler: &str, json: &str) {
     for case in recording.cases.iter().filter(|c| !c.case.starts_with("ipv6")) {
         let port = case.service_port;
         service(&mut world, port, &case.weights, &case.flags, &case.upper);
-        let flows = recording.sources.iter().flat_map(|s| case.ports.iter().map(|p| SocketAddrV4::new(*s, *p)));
+        let flows =
+            recording.sources.iter().flat_map(|s| case.ports.iter().map(|p| SocketAddrV4::new(*s, *p)));
         let vip = SocketAddrV4::new(lab::VIP, port);
         let got: Vec<String> = flows.map(|client| to(&world, &tcp(client, vip, SYN).bytes())).collect();
         assert_eq!(got.join(" "), nobody(&case.chosen), "{scheduler} {}", case.case);
@@ -134,7 +135,10 @@ fn by_destination(scheduler: &str, json: &str) {
         let once = case.case.starts_with("each");
         let mut got = Vec::new();
         for k in 0..case.chosen.split(' ').count() {
-            let client = SocketAddrV4::new(Ipv4Addr::new(10, 8, (k / 200) as u8, (k % 200 + 1) as u8), 3000 + n as u16);
+            let client = SocketAddrV4::new(
+                Ipv4Addr::new(10, 8, (k / 200) as u8, (k % 200 + 1) as u8),
+                3000 + n as u16,
+            );
             let to_addr = SocketAddrV4::new(recording.dests[often(k)], 80);
             got.push(to(&world, &tcp(client, to_addr, SYN).bytes()));
             if !once && got[k] != "c" {

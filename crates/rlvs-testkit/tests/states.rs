@@ -127,11 +127,7 @@ fn replay(json: &str, method_of: impl Fn(&str) -> &'static str) {
     replay_with(json, method_of, |_| ());
 }
 
-fn replay_with(
-    json: &str,
-    method_of: impl Fn(&str) -> &'static str,
-    settings: impl Fn(&mut World),
-) {
+fn replay_with(json: &str, method_of: impl Fn(&str) -> &'static str, settings: impl Fn(&mut World)) {
     let recording: Recording = serde_json::from_str(json).expect("a recording of states");
     let mut wrong = Vec::new();
     for (n, case) in recording.cases.iter().enumerate() {

@@ -92,7 +92,10 @@ impl Player {
                     recorded == format!("server {n}") || !known && recorded == "nobody"
                 }
                 // Through a neighbour that nobody knows, or back by the default route.
-                _ => recorded == "nobody" || recorded.starts_with("answer to client: TCP") && recorded.contains(" S "),
+                _ => {
+                    recorded == "nobody"
+                        || recorded.starts_with("answer to client: TCP") && recorded.contains(" S ")
+                }
             },
             Outcome::Answered(_, sent) => {
                 let [kind, code] = [sent.frame[34], sent.frame[35]];

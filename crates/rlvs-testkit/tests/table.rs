@@ -135,7 +135,8 @@ fn counts_survive_everything_at_once() {
 #[test]
 fn one_port_of_one_client_fills_a_whole_row() {
     for (sets, fit) in [(16, 16 * 15), (256, 128 * 15)] {
-        let mut world = lab::sized(Sizes { connection_sets: sets, destinations: 2048, ..Sizes::default() }, 1);
+        let mut world =
+            lab::sized(Sizes { connection_sets: sets, destinations: 2048, ..Sizes::default() }, 1);
         let mut outcomes = Vec::new();
         for port in 1..=fit as u16 + 10 {
             world.order(&format!(

@@ -1,6 +1,7 @@
 //! The loaded programs against the brain on the host: the same rows through both, by `BPF_PROG_TEST_RUN`. Verdicts,
 //! bytes, drop counters, loads and connection states must be the same. Needs root.
 
+mod choices;
 mod compare;
 mod lab;
 mod run;
@@ -27,4 +28,9 @@ fn generic_xdp_then_tc() {
 #[test]
 fn tc_alone() {
     all(Way::Tc);
+}
+
+#[test]
+fn every_scheduler_chooses_as_the_kernel_did() {
+    choices::every_scheduler(Way::Tc);
 }
