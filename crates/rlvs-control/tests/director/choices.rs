@@ -8,7 +8,7 @@ use rlvs_testkit::choices::{RECORDINGS, Subject, replay};
 use rlvs_testkit::order::Key;
 use rlvs_testkit::{Order, lab};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 
 struct Loaded<'d> {
     director: &'d mut Director,
@@ -21,18 +21,24 @@ impl Subject for Loaded<'_> {
     }
 
     /// A test run ends with a redirection; only the addresses tell where to. Once a second a packet goes through the
-    /// kernel's neighbour table, which writes them after the program: then the connection tells.
+    /// kernel's neighbour table, which writes them after the program: then the server tells, whose load grew.
     fn to(&mut self, frame: &[u8]) -> String {
+        let at = (frame[23], SocketAddrV4::new(lab::VIP, u16::from_be_bytes([frame[36], frame[37]])));
+        let before = self.totals(at);
         let made = self.programs.receive(frame, false);
-        if made.verdict != Verdict::Sent {
+        let is_error = made.frame.get(23) == Some(&1);
+        if made.verdict != Verdict::Sent || is_error {
             return "c".into();
-        }
-        if made.frame[23] == 1 {
-            return "c".into(); // an ICMP error to the client
         }
         match lab::server_of(&made.frame) {
             Some(n) if made.frame[..12] != frame[..12] => n.to_string(),
-            _ => self.server_of_connection(frame),
+            // A packet of an old connection changes no load; nobody asks where those go.
+            _ => self
+                .totals(at)
+                .into_iter()
+                .find(|load| !before.contains(load))
+                .map_or(0, |(n, _)| n)
+                .to_string(),
         }
     }
 
@@ -51,18 +57,10 @@ impl Subject for Loaded<'_> {
 }
 
 impl Loaded<'_> {
-    fn server_of_connection(&mut self, frame: &[u8]) -> String {
-        let be16 = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
-        let client = IpAddr::from([frame[26], frame[27], frame[28], frame[29]]);
-        let (client_port, virtual_port) = (be16(34), be16(36));
-        let found = self.director.connections().expect("the connections").into_iter().find(|c| {
-            (c.client, c.client_port, c.virtual_port, c.protocol)
-                == (client, client_port, virtual_port, frame[23])
-        });
-        let IpAddr::V4(addr) = found.expect("the packet's connection").destination else {
-            panic!("IPv4 here")
-        };
-        addr.octets()[3].to_string()
+    /// Connections of each server.
+    fn totals(&mut self, at: Key) -> Vec<(u8, u32)> {
+        let sum = |load: &str| load.split('/').map(|n| n.parse::<u32>().unwrap()).sum();
+        self.loads(at).into_iter().map(|(n, load)| (n, sum(&load))).collect()
     }
 }
 

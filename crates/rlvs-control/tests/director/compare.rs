@@ -102,7 +102,7 @@ pub fn forget_everything(director: &mut Director) {
     for (_, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
         wipe(&|word, value| set.store(word, value), SET_WORDS);
     }
-    for i in 0..instance.dest.len().min(64) {
+    for i in instance.dest_slots() {
         instance.dest.set(i, &DestConfig::EMPTY);
         let state = instance.dest_state.words(i);
         wipe(&|word, value| state.store(word, value), 16);
