@@ -88,7 +88,7 @@ pub fn remember<A: Addr, T: Tables<A>>(
         Outcome::New => {
             state.add(dest_state::PERSISTENT, 1);
             if let Some(global) = tables.global() {
-                global.add(global::CONNS, 1);
+                global.add(global::conns::<A>(), 1);
             }
             Remembered { dest: dest_id, template: entry::link(inserted.id, inserted.word) }
         }

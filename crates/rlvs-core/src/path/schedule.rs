@@ -126,7 +126,7 @@ pub fn open_to<A: Addr, T: Tables<A>>(
         Outcome::New => {
             bind(dest, state);
             if let Some(global) = tables.global() {
-                global.add(global::CONNS, 1);
+                global.add(global::conns::<A>(), 1);
             }
             count_connection(dest_id, tables);
             Located::Request(inserted.id)

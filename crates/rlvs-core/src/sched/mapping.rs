@@ -75,7 +75,7 @@ pub fn note<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u
         dest.add(dest_state::MAPPINGS, 1);
         sched.add(sched_state::MAPPINGS, 1);
         if let Some(global) = tables.global() {
-            global.add(global::CONNS, 1);
+            global.add(global::conns::<A>(), 1);
         }
     }
 }
