@@ -24,6 +24,7 @@
 //! | `DROPS` | CPU × 64 + reason | count (u64) | programs |
 //! | `CONNS` | set | [`conn`](crate::conn) words | programs |
 //! | `CONNS6` | set | the same of IPv6 | programs |
+//! | `SCRATCH6` | 0, for each CPU | a packet of IPv6 while it is looked at: too large for the stack | programs |
 //! | `GLOBAL` | 0 | [`global`] words | programs |
 //! | `TICKER` | 0 | a timer | programs |
 

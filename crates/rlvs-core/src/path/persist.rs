@@ -15,7 +15,7 @@
 use super::service::FTP;
 use super::{Tables, is_over};
 use crate::conn::entry::{self, Entry, NewEntry, Word};
-use crate::conn::{Flow, Outcome, insert};
+use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, dest_state, global};
 use crate::mem::Mem;
@@ -83,7 +83,7 @@ pub fn remember<A: Addr, T: Tables<A>>(
         mark: 0,
         serial: 0,
     };
-    let inserted = insert(tables, &new);
+    let inserted = tables.insert(new);
     match inserted.outcome {
         Outcome::New => {
             state.add(dest_state::PERSISTENT, 1);
@@ -92,7 +92,7 @@ pub fn remember<A: Addr, T: Tables<A>>(
             }
             Remembered { dest: dest_id, template: entry::link(inserted.id, inserted.word) }
         }
-        Outcome::Lost => match tables.find_kept(&new.flow) {
+        Outcome::Lost => match tables.find_kept(&template_flow(packet, service)) {
             Some(template) => {
                 Remembered { dest: template.dest(), template: entry::link(template.id, template.word()) }
             }

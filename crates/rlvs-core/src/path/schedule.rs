@@ -6,7 +6,7 @@ use super::persist::{self, Remembered};
 use super::service::{FTP, FTP_DATA};
 use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
-use crate::conn::{Entry, Outcome, insert};
+use crate::conn::{Entry, Outcome};
 use crate::fwd::Method;
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global, service_flag};
@@ -51,7 +51,14 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
             }
         }
     };
-    tables.open_to(packet, service_id, chosen, now)
+    match tables.open_to(packet, service_id, chosen, now) {
+        // Another processor was first.
+        Located::New => match tables.find_inbound(&flow(packet)) {
+            Some(entry) => Located::Request(entry.id),
+            None => Located::Drop(DropReason::Contended),
+        },
+        located => located,
+    }
 }
 
 /// Whether a packet may open a connection, and to which service.
@@ -98,7 +105,7 @@ fn is_alone<A>(packet: &Packet<A>, service: &ServiceConfig) -> bool {
     service.has(service_flag::ONE_PACKET) && packet.proto == ip_proto::UDP
 }
 
-/// Opens a connection to the server that was chosen.
+/// Opens a connection to the server that was chosen; [`Located::New`] if another processor opened it first.
 #[inline(always)]
 pub fn open_to<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -121,7 +128,7 @@ pub fn open_to<A: Addr, T: Tables<A>>(
     }
     let template = persist::join(tables, chosen.template);
     let port = dest_port(packet, service, dest);
-    let inserted = insert(tables, &new_entry(packet, dest_id, dest, port, template, settings, now));
+    let inserted = tables.insert(new_entry(packet, dest_id, dest, port, template, settings, now));
     match inserted.outcome {
         Outcome::New => {
             bind(dest, state);
@@ -133,10 +140,7 @@ pub fn open_to<A: Addr, T: Tables<A>>(
         }
         Outcome::Lost => {
             persist::leave(tables, template);
-            match tables.find_inbound(&flow(packet)) {
-                Some(entry) => Located::Request(entry.id),
-                None => Located::Drop(DropReason::Contended),
-            }
+            Located::New
         }
         Outcome::Full => {
             persist::leave(tables, template);

@@ -56,6 +56,29 @@ impl<A: Addr> Packet<A> {
     }
 }
 
+impl Packet<[Be32; 4]> {
+    pub const EMPTY6: Self = Packet {
+        src: [Be32(0); 4],
+        dst: [Be32(0); 4],
+        sport: Be16(0),
+        dport: Be16(0),
+        proto: 0,
+        tcp_flags: 0,
+        chunk: 0,
+        tos: 0,
+        ttl: 0,
+        dont_fragment: true,
+        ip_at: 0,
+        l4_at: 0,
+        total_len: 0,
+        segment_len: 0,
+        ip_check: Be16(0),
+        l4_check: Be16(0),
+        mark: 0,
+        from_driver: false,
+    };
+}
+
 /// Why a frame is none of the story's business.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Skip {
@@ -121,6 +144,14 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
 /// as not to be fragmented.
 #[inline(always)]
 pub fn parse6<F: Frame>(frame: F) -> Result<Packet<[Be32; 4]>, Skip> {
+    let mut packet = Packet::EMPTY6;
+    read6(frame, &mut packet)?;
+    Ok(packet)
+}
+
+/// The same into a packet that is there already; after an error it holds nothing of use.
+#[inline(always)]
+pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), Skip> {
     let head = frame.view(0, eth::HEADER_LEN + ipv6::LEN).ok_or(Skip::Malformed)?;
     if EtherType(head.be16(eth::TYPE_AT)) != EtherType::IPV6 || head.u8(eth::DST_AT) & eth::GROUP_BIT != 0 {
         return Err(Skip::OtherLink);
@@ -133,7 +164,7 @@ pub fn parse6<F: Frame>(frame: F) -> Result<Packet<[Be32; 4]>, Skip> {
     }
     let addr = |at: usize| [0, 4, 8, 12].map(|i| head.be32(IP + at + i));
     let total_len = payload_len + ipv6::LEN as u16;
-    let mut packet = Packet {
+    *packet = Packet {
         src: addr(ipv6::SRC_AT),
         dst: addr(ipv6::DST_AT),
         sport: Be16(0),
@@ -153,8 +184,7 @@ pub fn parse6<F: Frame>(frame: F) -> Result<Packet<[Be32; 4]>, Skip> {
         mark: 0,
         from_driver: false,
     };
-    read_ports(frame, IP + ipv6::LEN, &mut packet)?;
-    Ok(packet)
+    read_ports(frame, IP + ipv6::LEN, packet)
 }
 
 /// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768); ports and chunk of SCTP.

@@ -5,8 +5,9 @@
 //! header of every cloned packet).
 
 use crate::answer::answer;
+use crate::family::Family;
 use crate::frame::{Bytes, ptr};
-use crate::steps::{rlvs_locate, rlvs_open};
+use crate::maps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
@@ -16,15 +17,14 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
+use rlvs_core::wire::{Be16, Packet, Skip, checksum, ip_proto, ipv4, parse, read6};
 
-/// Ethernet, the longest IPv4 header, and a TCP header without options.
+/// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
 const IP: u32 = eth::HEADER_LEN as u32;
 
@@ -41,31 +41,48 @@ fn run(skb: *mut __sk_buff) -> i32 {
     };
     // Frames for other hosts pass by on ports of bridges and on interfaces that listen to everything.
     const PACKET_HOST: u32 = 0;
-    if protocol as u16 != EtherType::IPV4.0.0 || kind != PACKET_HOST {
+    if kind != PACKET_HOST {
         return TC_ACT_OK;
     }
-    let packet = match parse(bytes(skb)) {
-        Ok(packet) => packet,
-        Err(Skip::Malformed) => match parse_pulled(skb) {
-            Some(packet) => packet,
-            None => return TC_ACT_OK,
+    match EtherType(Be16(protocol as u16)) {
+        EtherType::IPV4 => match read(skb, parse) {
+            Some(mut packet) => carry_out(skb, &mut packet),
+            None => TC_ACT_OK,
         },
-        Err(_) => return TC_ACT_OK,
-    };
-    carry_out(skb, packet)
+        EtherType::IPV6 => run6(skb),
+        _ => TC_ACT_OK,
+    }
 }
 
-/// The headers may not lie in the linear part: have them moved there, and try once more.
-#[inline(always)]
-fn parse_pulled(skb: *mut __sk_buff) -> Option<Packet<Be32>> {
-    // SAFETY: the context of the running program.
-    unsafe {
-        let len = (&raw const (*skb).len).read_volatile();
-        if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
-            return None;
-        }
+/// IPv6.
+#[inline(never)]
+fn run6(skb: *mut __sk_buff) -> i32 {
+    let Some(scratch) = maps::scratch() else {
+        return TC_ACT_OK;
+    };
+    match read(skb, |frame| read6(frame, &mut scratch.packet)) {
+        Some(()) => carry_out(skb, &mut scratch.packet),
+        None => TC_ACT_OK,
     }
-    parse(bytes(skb)).ok()
+}
+
+/// Reads the packet. The headers may not lie in the linear part: then has them moved there, and tries once more.
+#[inline(always)]
+fn read<P>(skb: *mut __sk_buff, mut parse: impl FnMut(Bytes) -> Result<P, Skip>) -> Option<P> {
+    match parse(bytes(skb)) {
+        Ok(packet) => Some(packet),
+        Err(Skip::Malformed) => {
+            // SAFETY: the context of the running program.
+            unsafe {
+                let len = (&raw const (*skb).len).read_volatile();
+                if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
+                    return None;
+                }
+            }
+            parse(bytes(skb)).ok()
+        }
+        Err(_) => None,
+    }
 }
 
 #[inline(always)]
@@ -80,7 +97,7 @@ fn bytes(skb: *mut __sk_buff) -> Bytes {
 }
 
 #[inline(always)]
-fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
+fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     // SAFETY: the context of the running program.
     let (gso_size, mark) =
         unsafe { ((&raw const (*skb).gso_size).read_volatile(), (&raw const (*skb).mark).read_volatile()) };
@@ -89,24 +106,34 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
         packet.segment_len = 0;
     }
     let now = jiffies();
-    let mut located = rlvs_locate(&packet, now);
+    let mut located = A::locate(packet, now);
     if located == Located::New.code() {
-        located = rlvs_open(&mut packet, now);
+        located = A::open(packet, now);
     }
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    finish(skb, &packet, located, now)
+    finish(skb, packet, located, now)
 }
 
 /// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
 #[inline(never)]
-fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) -> i32 {
+fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
+    A::with_plan(|plan| finish_with(skb, packet, located, now, plan)).unwrap_or(TC_ACT_OK)
+}
+
+#[inline(always)]
+fn finish_with<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    located: u64,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> i32 {
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
-    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
-    let mut plan = Plan::empty();
-    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
+    let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
+    match Decision(decide(packet, located, &tables, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -116,7 +143,7 @@ fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) ->
             count_drop(reason);
             answer(skb, packet, error, &tables, &mut plan.hop)
         }
-        Verdict::Forward => match apply(skb, packet, &plan) {
+        Verdict::Forward => match apply(skb, packet, plan) {
             Some(()) => leave(skb, &plan.hop),
             None => {
                 count_drop(DropReason::EditFailed);
@@ -127,34 +154,38 @@ fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) ->
 }
 
 #[inline(never)]
-fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Tc>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+fn decide<A: Family>(
+    packet: &Packet<A>,
+    located: u64,
+    tables: &Kernel<A, Tc>,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> u64 {
     deliver(packet, Located::from_code(located), tables, now, plan).0
 }
 
 /// Changes the packet as planned.
 #[inline(never)]
-fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
+fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     let new = fwd::rewritten(packet, &plan.edit);
-    let (mut src, mut dst) = (packet.src, packet.dst);
+    let mut addresses = (packet.src, packet.dst);
     if plan.edit.kind == Kind::Nat {
-        (src, dst) = plan.edit.rewrite.addresses(packet);
+        addresses = plan.edit.rewrite.addresses(packet);
     }
-    // TTL, protocol, checksum, both addresses: twelve bytes in a row.
-    let ttl_word = [new.ttl, packet.proto, new.ip_check.bytes()[0], new.ip_check.bytes()[1]];
-    let part = [Be32::from_bytes(ttl_word), src, dst];
-    store(skb, IP + ipv4::TTL_AT as u32, &part)?;
+    A::store_head(skb, packet, &new, addresses)?;
     match plan.edit.kind {
         Kind::Direct => Some(()),
         Kind::Nat => translate(skb, packet, &plan.edit.rewrite),
+        Kind::Tunnel if A::WORDS > 1 => None, // user space accepts no such rule
         Kind::Tunnel => encapsulate(skb, packet, &plan.edit.encap),
     }
 }
 
 /// Port and transport checksum of a translated packet.
 #[inline(always)]
-fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
+fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
     let l4_at = packet.l4_at as u32;
-    store(skb, l4_at, &rewrite.ports(packet))?;
+    store(skb, l4_at, &rewrite.ports(packet), 0)?;
     if packet.proto == ip_proto::SCTP {
         return Some(()); // its sum covers no address, and its port is not translated
     }
@@ -177,18 +208,22 @@ fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>
 
 /// A datagram without checksum gets one, as IPVS does.
 #[inline(always)]
-fn complete_udp_sum(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
+fn complete_udp_sum<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    rewrite: &Rewrite<A>,
+) -> Option<()> {
     let (src, dst) = rewrite.addresses(packet);
     let start = checksum::pseudo(src, dst, packet.proto, packet.l4_len());
     let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
     let check = checksum::finish(sum);
     let check = if check.0 == 0 { Be16(0xffff) } else { check };
-    store(skb, packet.l4_at as u32 + 6, &check)
+    store(skb, packet.l4_at as u32 + 6, &check, 0)
 }
 
 /// Makes room behind the Ethernet header and writes the outer IP header there.
 #[inline(always)]
-fn encapsulate(skb: *mut __sk_buff, packet: &Packet<Be32>, encap: &Encap) -> Option<()> {
+fn encapsulate<A>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &Encap) -> Option<()> {
     let mut flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 as u64;
     if packet.proto != ip_proto::TCP {
         flags |= BPF_F_ADJ_ROOM_FIXED_GSO as u64;
@@ -198,31 +233,35 @@ fn encapsulate(skb: *mut __sk_buff, packet: &Packet<Be32>, encap: &Encap) -> Opt
     if made != 0 {
         return None;
     }
-    store(skb, IP, &encap.outer.words())
+    store(skb, IP, &encap.outer.words(), 0)
 }
 
 /// Sends the packet out: with the cached addresses, or through the kernel's neighbour table, which resolves what is
 /// not known yet.
 #[inline(always)]
-pub fn leave(skb: *mut __sk_buff, hop: &Hop<Be32>) -> i32 {
+pub fn leave<A: Family>(skb: *mut __sk_buff, hop: &Hop<A>) -> i32 {
     if hop.flags & (hop_flag::RESOLVED | hop_flag::PROBE) == hop_flag::RESOLVED {
-        if store(skb, 0, &hop.macs).is_none() {
+        if store(skb, 0, &hop.macs, 0).is_none() {
             return TC_ACT_SHOT;
         }
         // SAFETY: plain numbers.
         return unsafe { helpers::bpf_redirect(hop.ifindex, 0) as i32 };
     }
-    const AF_INET: u32 = 2;
-    let mut neighbour = [AF_INET, hop.via.0, 0, 0, 0]; // bpf_redir_neigh
+    let mut neighbour = [A::NUMBER as u32, 0, 0, 0, 0]; // bpf_redir_neigh
+    let mut i = 0;
+    while i < A::WORDS {
+        neighbour[1 + i] = hop.via.word(i).0;
+        i += 1;
+    }
     let size = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: five words are as large as the struct, and its size is passed along.
     unsafe { helpers::bpf_redirect_neigh(hop.ifindex, neighbour.as_mut_ptr().cast(), size, 0) as i32 }
 }
 
-/// Writes a value into the packet.
+/// Writes a value into the packet; `flags` are those of `bpf_skb_store_bytes`.
 #[inline(always)]
-pub fn store<T>(skb: *mut __sk_buff, at: u32, value: &T) -> Option<()> {
+pub fn store<T>(skb: *mut __sk_buff, at: u32, value: &T, flags: u64) -> Option<()> {
     // SAFETY: the context of the running program, and a value of the size given.
-    let done = unsafe { helpers::bpf_skb_store_bytes(skb, at, ptr(value), size_of::<T>() as u32, 0) };
+    let done = unsafe { helpers::bpf_skb_store_bytes(skb, at, ptr(value), size_of::<T>() as u32, flags) };
     (done == 0).then_some(())
 }

@@ -1,19 +1,19 @@
 //! XDP: the common case, before the kernel has done anything with the frame.
 
+use crate::family::Family;
 use crate::frame::{At, Bytes};
-use crate::steps::{rlvs_locate, rlvs_open};
+use crate::maps;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use core::marker::PhantomData;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
+use rlvs_core::wire::{Frame, Packet, Skip, ip_proto, ipv4, parse, read6};
 
 #[xdp(frags)]
 pub fn rlvs_xdp(context: XdpContext) -> u32 {
@@ -27,35 +27,62 @@ pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn run(context: *mut xdp_md) -> u32 {
-    let (frame, _) = bounds(context);
-    let Ok(mut packet) = parse(frame) else {
+    match parse(bounds(context).0) {
+        Ok(mut packet) => carry_out(context, &mut packet),
+        Err(Skip::OtherLink) => run6(context),
+        Err(_) => XDP_PASS,
+    }
+}
+
+/// The same for IPv6.
+#[inline(never)]
+fn run6(context: *mut xdp_md) -> u32 {
+    let Some(scratch) = maps::scratch() else {
         return XDP_PASS;
     };
+    match read6(bounds(context).0, &mut scratch.packet) {
+        Ok(()) => carry_out(context, &mut scratch.packet),
+        Err(_) => XDP_PASS,
+    }
+}
+
+#[inline(always)]
+fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
     packet.from_driver = true;
     let now = jiffies();
-    let mut located = rlvs_locate(&packet, now);
+    let mut located = A::locate(packet, now);
     if located == Located::New.code() {
-        located = rlvs_open(&mut packet, now);
+        located = A::open(packet, now);
     }
     if located == Located::Pass.code() {
         return XDP_PASS;
     }
-    finish(context, &packet, located, now)
+    finish(context, packet, located, now)
 }
 
 /// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
 #[inline(never)]
-fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -> u32 {
+fn finish<A: Family>(context: *mut xdp_md, packet: &Packet<A>, located: u64, now: u32) -> u32 {
+    A::with_plan(|plan| finish_with(context, packet, located, now, plan)).unwrap_or(XDP_PASS)
+}
+
+#[inline(always)]
+fn finish_with<A: Family>(
+    context: *mut xdp_md,
+    packet: &Packet<A>,
+    located: u64,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> u32 {
     let (frame, ifindex) = bounds(context);
-    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
-    let mut plan = Plan::empty();
-    match Decision(decide(packet, located, &tables, now, &mut plan)).verdict() {
+    let tables = Kernel::<A, Xdp>::new(context.cast(), ifindex);
+    match Decision(decide(packet, located, &tables, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
             XDP_DROP
         }
-        Verdict::Forward => match apply(context, frame, packet, &plan) {
+        Verdict::Forward => match apply(context, frame, packet, plan) {
             Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
             // SAFETY: plain numbers.
             Some(()) => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
@@ -68,7 +95,13 @@ fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -
 }
 
 #[inline(never)]
-fn decide(packet: &Packet<Be32>, located: u64, tables: &Kernel<Xdp>, now: u32, plan: &mut Plan<Be32>) -> u64 {
+fn decide<A: Family>(
+    packet: &Packet<A>,
+    located: u64,
+    tables: &Kernel<A, Xdp>,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> u64 {
     deliver(packet, Located::from_code(located), tables, now, plan).0
 }
 
@@ -85,19 +118,16 @@ fn bounds(context: *mut xdp_md) -> (Bytes, u32) {
 
 /// Changes the frame as planned.
 #[inline(always)]
-fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
-    let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
+fn apply<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+    let head = frame.view(0, eth::HEADER_LEN + A::HEADER_LEN)?;
     let new = fwd::rewritten(packet, &plan.edit);
-    const IP: usize = eth::HEADER_LEN;
-    head.set_u8(IP + ipv4::TTL_AT, new.ttl);
-    head.set_be16(IP + ipv4::CHECK_AT, new.ip_check);
+    A::set_ttl(head, &new);
     match plan.edit.kind {
         Kind::Direct => {}
         Kind::Nat => {
             let rewrite = &plan.edit.rewrite;
             let (src, dst) = rewrite.addresses(packet);
-            head.set_be32(IP + ipv4::SRC_AT, src);
-            head.set_be32(IP + ipv4::DST_AT, dst);
+            A::set_addresses(head, src, dst);
             let l4 = frame.view(packet.l4_at as usize & 127, 8)?;
             let ports = rewrite.ports(packet);
             l4.set_be16(0, ports[0]);
@@ -108,6 +138,7 @@ fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, plan: &Plan<
                 l4.set_be16(6, new.l4_check);
             }
         }
+        Kind::Tunnel if A::WORDS > 1 => return None, // user space accepts no such rule
         Kind::Tunnel => return encapsulate(context, &plan.edit.encap, plan.hop.macs),
     }
     head.set_words(0, plan.hop.macs);
