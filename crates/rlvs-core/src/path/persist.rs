@@ -55,7 +55,7 @@ pub fn remembered<A: Addr, T: Tables<A>>(
     Some(Remembered { dest: template.dest(), template: entry::link(template.id, word) })
 }
 
-/// Remembers the server that was chosen. If another processor was first its choice counts.
+/// Remembers the server that was chosen; none if another processor was first, whose choice counts.
 #[inline(always)]
 pub fn remember<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -63,8 +63,8 @@ pub fn remember<A: Addr, T: Tables<A>>(
     service_id: u32,
     dest_id: u32,
     now: u32,
-) -> Remembered {
-    let forgotten = Remembered { dest: dest_id, template: NONE };
+) -> Option<Remembered> {
+    let forgotten = Some(Remembered { dest: dest_id, template: NONE });
     let Some(service) = tables.service(service_id) else {
         return forgotten;
     };
@@ -90,14 +90,9 @@ pub fn remember<A: Addr, T: Tables<A>>(
             if let Some(global) = tables.global() {
                 global.add(global::conns::<A>(), 1);
             }
-            Remembered { dest: dest_id, template: entry::link(inserted.id, inserted.word) }
+            Some(Remembered { dest: dest_id, template: entry::link(inserted.id, inserted.word) })
         }
-        Outcome::Lost => match tables.find_kept(&template_flow(packet, service)) {
-            Some(template) => {
-                Remembered { dest: template.dest(), template: entry::link(template.id, template.word()) }
-            }
-            None => forgotten,
-        },
+        Outcome::Lost => None,
         Outcome::Full => forgotten,
     }
 }

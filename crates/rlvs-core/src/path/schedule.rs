@@ -44,10 +44,13 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
                 tables.close(entry, entry.word());
                 tables.set_changed(packet, service_id, now);
             }
-            if persistent {
-                tables.remember(packet, service_id, picked.dest, now)
+            let forgotten = Remembered { dest: picked.dest, template: NONE };
+            if !persistent {
+                forgotten
+            } else if let Some(remembered) = tables.remember(packet, service_id, picked.dest, now) {
+                remembered
             } else {
-                Remembered { dest: picked.dest, template: NONE }
+                tables.remembered(packet, service_id, now).unwrap_or(forgotten)
             }
         }
     };

@@ -76,7 +76,7 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     }
     /// See [`persist::remember`].
     #[inline(always)]
-    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Remembered {
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Option<Remembered> {
         persist::remember(packet, self, service, dest, now)
     }
     /// What the scheduler wlc would pick.

@@ -16,7 +16,7 @@ pub mod packet;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
-pub use packet::{Packet, Skip, parse, parse6, read6};
+pub use packet::{Packet, Skip, parse, parse6, read, read6};
 
 /// Protocol numbers of the IP header (IANA "Assigned Internet Protocol Numbers").
 pub mod ip_proto {

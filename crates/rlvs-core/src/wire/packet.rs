@@ -47,6 +47,32 @@ impl<A> Packet<A> {
 }
 
 impl<A: Addr> Packet<A> {
+    /// Nothing yet: to be read into.
+    #[inline(always)]
+    pub fn empty() -> Packet<A> {
+        let none = A::from_words(|_| Be32(0));
+        Packet {
+            src: none,
+            dst: none,
+            sport: Be16(0),
+            dport: Be16(0),
+            proto: 0,
+            tcp_flags: 0,
+            chunk: 0,
+            tos: 0,
+            ttl: 0,
+            dont_fragment: false,
+            ip_at: 0,
+            l4_at: 0,
+            total_len: 0,
+            segment_len: 0,
+            ip_check: Be16(0),
+            l4_check: Be16(0),
+            mark: 0,
+            from_driver: false,
+        }
+    }
+
     /// Does the checksum field hold the bare sum of the pseudo header? Then hardware was to complete it
     /// (CHECKSUM_PARTIAL), and whoever changes the packet without knowing that breaks it. One whole checksum in
     /// 65,536 looks the same; treating it likewise costs only time.
@@ -54,29 +80,6 @@ impl<A: Addr> Packet<A> {
     pub fn checksum_looks_partial(&self) -> bool {
         fold(super::checksum::pseudo(self.src, self.dst, self.proto, self.l4_len())) == self.l4_check.0
     }
-}
-
-impl Packet<[Be32; 4]> {
-    pub const EMPTY6: Self = Packet {
-        src: [Be32(0); 4],
-        dst: [Be32(0); 4],
-        sport: Be16(0),
-        dport: Be16(0),
-        proto: 0,
-        tcp_flags: 0,
-        chunk: 0,
-        tos: 0,
-        ttl: 0,
-        dont_fragment: true,
-        ip_at: 0,
-        l4_at: 0,
-        total_len: 0,
-        segment_len: 0,
-        ip_check: Be16(0),
-        l4_check: Be16(0),
-        mark: 0,
-        from_driver: false,
-    };
 }
 
 /// Why a frame is none of the story's business.
@@ -95,6 +98,14 @@ pub enum Skip {
 /// Reads an Ethernet frame with an IPv4 packet.
 #[inline(always)]
 pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
+    let mut packet = Packet::empty();
+    read(frame, &mut packet)?;
+    Ok(packet)
+}
+
+/// The same into a packet that is there already: for where nothing may be copied. After an error it holds nothing of use.
+#[inline(always)]
+pub fn read<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
     let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN).ok_or(Skip::Malformed)?;
     if EtherType(head.be16(eth::TYPE_AT)) != EtherType::IPV4 || head.u8(eth::DST_AT) & eth::GROUP_BIT != 0 {
         return Err(Skip::OtherLink);
@@ -116,7 +127,7 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
     if !header_sum_is_right(head, header_len) {
         return Err(Skip::Malformed);
     }
-    let mut packet = Packet {
+    *packet = Packet {
         src: head.be32(IP + ipv4::SRC_AT),
         dst: head.be32(IP + ipv4::DST_AT),
         sport: Be16(0),
@@ -136,20 +147,19 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
         mark: 0,
         from_driver: false,
     };
-    read_ports(frame, IP + header_len, &mut packet)?;
-    Ok(packet)
+    read_ports(frame, IP + header_len, packet)
 }
 
 /// Reads an Ethernet frame with an IPv6 packet. Nobody but its sender may cut it up (RFC 8200, section 5), so it counts
 /// as not to be fragmented.
 #[inline(always)]
 pub fn parse6<F: Frame>(frame: F) -> Result<Packet<[Be32; 4]>, Skip> {
-    let mut packet = Packet::EMPTY6;
+    let mut packet = Packet::empty();
     read6(frame, &mut packet)?;
     Ok(packet)
 }
 
-/// The same into a packet that is there already; after an error it holds nothing of use.
+/// The same into a packet that is there already.
 #[inline(always)]
 pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), Skip> {
     let head = frame.view(0, eth::HEADER_LEN + ipv6::LEN).ok_or(Skip::Malformed)?;

@@ -43,7 +43,7 @@ pub trait Family: Addr + Steps<Self> {
 
     /// What is large goes where the family has room for it: on the stack, or in [`Scratch`](maps::Scratch).
     fn settled(flow: &Flow<Self>) -> Option<&Flow<Self>>;
-    fn with_entry<R>(new: NewEntry<Self>, work: impl FnOnce(&NewEntry<Self>) -> R) -> Option<R>;
+    fn settled_entry(new: &NewEntry<Self>) -> Option<&NewEntry<Self>>;
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Self>) -> R) -> Option<R>;
 
     fn ask_for(self, question: &mut bpf_fib_lookup);
@@ -104,8 +104,8 @@ impl Family for Be32 {
         Some(flow)
     }
     #[inline(always)]
-    fn with_entry<R>(new: NewEntry<Be32>, work: impl FnOnce(&NewEntry<Be32>) -> R) -> Option<R> {
-        Some(work(&new))
+    fn settled_entry(new: &NewEntry<Be32>) -> Option<&NewEntry<Be32>> {
+        Some(new)
     }
     #[inline(always)]
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Be32>) -> R) -> Option<R> {
@@ -201,10 +201,10 @@ impl Family for Six {
         Some(&scratch.flow)
     }
     #[inline(always)]
-    fn with_entry<R>(new: NewEntry<Six>, work: impl FnOnce(&NewEntry<Six>) -> R) -> Option<R> {
+    fn settled_entry(new: &NewEntry<Six>) -> Option<&NewEntry<Six>> {
         let scratch = maps::scratch()?;
-        scratch.entry = new;
-        Some(work(&scratch.entry))
+        scratch.entry = *new;
+        Some(&scratch.entry)
     }
     #[inline(always)]
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Six>) -> R) -> Option<R> {

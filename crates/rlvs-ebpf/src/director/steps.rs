@@ -89,7 +89,7 @@ steps! {
     rlvs_close, rlvs6_close: close(id: u32, seen: u32);
     /// The server that a client had, and in the upper half the link to the template that says so.
     rlvs_remembered, rlvs6_remembered: remembered(packet: *const Packet<A>, service: u32, now: u32);
-    /// Remembers a client's server; the server that counts, and the link to the template.
+    /// Remembers a client's server; the same.
     rlvs_remember, rlvs6_remember: remember(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
     /// The first half of the story: the code of a [`Located`].
     rlvs_locate, rlvs6_locate: locate(packet: *const Packet<A>, now: u32);
@@ -173,7 +173,7 @@ mod any {
     #[inline(always)]
     pub fn remember<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
         match unsafe { packet.as_ref() } {
-            Some(packet) => pair(persist::remember(packet, &tables(), service, dest, now)),
+            Some(packet) => persist::remember(packet, &tables(), service, dest, now).map_or(NOBODY, pair),
             None => NOBODY,
         }
     }

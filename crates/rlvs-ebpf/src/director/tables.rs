@@ -135,7 +135,10 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     #[inline(always)]
     fn insert(&self, new: NewEntry<A>) -> Inserted {
         let full = Inserted { outcome: Outcome::Full, id: NONE, word: Word(0) };
-        A::with_entry(new, |new| conn::insert(self, new)).unwrap_or(full)
+        match A::settled_entry(&new) {
+            Some(new) => conn::insert(self, new),
+            None => full,
+        }
     }
     #[inline(always)]
     fn settled<'f>(&self, flow: &'f Flow<A>) -> Option<&'f Flow<A>> {
@@ -167,15 +170,11 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     }
     #[inline(always)]
     fn remembered(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Remembered> {
-        match A::remembered(packet, service, now) {
-            steps::NOBODY => None,
-            code => Some(Remembered { dest: code as u32, template: (code >> 32) as u32 }),
-        }
+        remembered(A::remembered(packet, service, now))
     }
     #[inline(always)]
-    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Remembered {
-        let code = A::remember(packet, service, dest, now);
-        Remembered { dest: code as u32, template: (code >> 32) as u32 }
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Option<Remembered> {
+        remembered(A::remember(packet, service, dest, now))
     }
     #[inline(always)]
     fn pick(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Picked> {
@@ -309,6 +308,12 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
             _ => true,
         }
     }
+}
+
+/// What a step remembered.
+#[inline(always)]
+fn remembered(code: u64) -> Option<Remembered> {
+    (code != steps::NOBODY).then_some(Remembered { dest: code as u32, template: (code >> 32) as u32 })
 }
 
 /// The entry that a step found.

@@ -5,7 +5,7 @@
 //! header of every cloned packet).
 
 use crate::answer::answer;
-use crate::family::Family;
+use crate::family::{Family, Six};
 use crate::frame::{Bytes, ptr};
 use crate::maps;
 use crate::sum::sum_bytes;
@@ -22,7 +22,7 @@ use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be16, Packet, Skip, checksum, ip_proto, ipv4, parse, read6};
+use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, read, read6};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
@@ -45,43 +45,46 @@ fn run(skb: *mut __sk_buff) -> i32 {
         return TC_ACT_OK;
     }
     match EtherType(Be16(protocol as u16)) {
-        EtherType::IPV4 => match read(skb, parse) {
-            Some(mut packet) => carry_out(skb, &mut packet),
+        EtherType::IPV4 => {
+            let mut packet = Packet::<Be32>::empty();
+            if reads(skb, |frame| read(frame, &mut packet)) { carry_out(skb, &mut packet) } else { TC_ACT_OK }
+        }
+        EtherType::IPV6 => match read_ipv6(skb) {
+            Some(packet) => carry_out(skb, packet),
             None => TC_ACT_OK,
         },
-        EtherType::IPV6 => run6(skb),
         _ => TC_ACT_OK,
     }
 }
 
-/// IPv6.
-#[inline(never)]
-fn run6(skb: *mut __sk_buff) -> i32 {
-    let Some(scratch) = maps::scratch() else {
-        return TC_ACT_OK;
-    };
-    match read(skb, |frame| read6(frame, &mut scratch.packet)) {
-        Some(()) => carry_out(skb, &mut scratch.packet),
-        None => TC_ACT_OK,
-    }
+#[inline(always)]
+fn read_ipv6(skb: *mut __sk_buff) -> Option<&'static mut Packet<Six>> {
+    let scratch = maps::scratch()?;
+    is_ipv6(skb, &mut scratch.packet).then_some(&mut scratch.packet)
 }
 
-/// Reads the packet. The headers may not lie in the linear part: then has them moved there, and tries once more.
+/// A function of its own: it shares no stack with what follows.
+#[inline(never)]
+fn is_ipv6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> bool {
+    reads(skb, |frame| read6(frame, packet))
+}
+
+/// Can the packet be read? The headers may not lie in the linear part: then has them moved there, and tries once more.
 #[inline(always)]
-fn read<P>(skb: *mut __sk_buff, mut parse: impl FnMut(Bytes) -> Result<P, Skip>) -> Option<P> {
-    match parse(bytes(skb)) {
-        Ok(packet) => Some(packet),
+fn reads(skb: *mut __sk_buff, mut read: impl FnMut(Bytes) -> Result<(), Skip>) -> bool {
+    match read(bytes(skb)) {
+        Ok(()) => true,
         Err(Skip::Malformed) => {
             // SAFETY: the context of the running program.
             unsafe {
                 let len = (&raw const (*skb).len).read_volatile();
                 if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
-                    return None;
+                    return false;
                 }
             }
-            parse(bytes(skb)).ok()
+            read(bytes(skb)).is_ok()
         }
-        Err(_) => None,
+        Err(_) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! XDP: the common case, before the kernel has done anything with the frame.
 
-use crate::family::Family;
+use crate::family::{Family, Six};
 use crate::frame::{At, Bytes};
 use crate::maps;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
@@ -13,7 +13,7 @@ use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Frame, Packet, Skip, ip_proto, ipv4, parse, read6};
+use rlvs_core::wire::{Be32, Frame, Packet, Skip, ip_proto, ipv4, read, read6};
 
 #[xdp(frags)]
 pub fn rlvs_xdp(context: XdpContext) -> u32 {
@@ -27,23 +27,27 @@ pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn run(context: *mut xdp_md) -> u32 {
-    match parse(bounds(context).0) {
-        Ok(mut packet) => carry_out(context, &mut packet),
-        Err(Skip::OtherLink) => run6(context),
+    let mut packet = Packet::<Be32>::empty();
+    match read(bounds(context).0, &mut packet) {
+        Ok(()) => carry_out(context, &mut packet),
+        Err(Skip::OtherLink) => match read_ipv6(context) {
+            Some(packet) => carry_out(context, packet),
+            None => XDP_PASS,
+        },
         Err(_) => XDP_PASS,
     }
 }
 
-/// The same for IPv6.
+#[inline(always)]
+fn read_ipv6(context: *mut xdp_md) -> Option<&'static mut Packet<Six>> {
+    let scratch = maps::scratch()?;
+    is_ipv6(context, &mut scratch.packet).then_some(&mut scratch.packet)
+}
+
+/// A function of its own: it shares no stack with what follows.
 #[inline(never)]
-fn run6(context: *mut xdp_md) -> u32 {
-    let Some(scratch) = maps::scratch() else {
-        return XDP_PASS;
-    };
-    match read6(bounds(context).0, &mut scratch.packet) {
-        Ok(()) => carry_out(context, &mut scratch.packet),
-        Err(_) => XDP_PASS,
-    }
+fn is_ipv6(context: *mut xdp_md, packet: &mut Packet<Six>) -> bool {
+    read6(bounds(context).0, packet).is_ok()
 }
 
 #[inline(always)]
@@ -82,7 +86,7 @@ fn finish_with<A: Family>(
             count_drop(reason);
             XDP_DROP
         }
-        Verdict::Forward => match apply(context, frame, packet, plan) {
+        Verdict::Forward => match applied(context, frame, packet, plan) {
             Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
             // SAFETY: plain numbers.
             Some(()) => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
@@ -114,6 +118,16 @@ fn bounds(context: *mut xdp_md) -> (Bytes, u32) {
         let end = (&raw const (*context).data_end).read_volatile() as usize;
         (Bytes { data, end }, (&raw const (*context).ingress_ifindex).read_volatile())
     }
+}
+
+/// For IPv6 a function of its own, because of the stack.
+#[inline(always)]
+fn applied<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+    #[inline(never)]
+    fn apart<A: Family>(context: *mut xdp_md, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+        apply(context, bounds(context).0, packet, plan)
+    }
+    if A::WORDS == 1 { apply(context, frame, packet, plan) } else { apart(context, packet, plan) }
 }
 
 /// Changes the frame as planned.
