@@ -20,7 +20,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 17] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -35,6 +35,7 @@ pub const MAPS: [&str; 16] = [
     "RATES",
     "DROPS",
     "CONNS",
+    "CONNS6",
     "GLOBAL",
     "TICKER",
 ];
@@ -44,8 +45,9 @@ pub const MAPS: [&str; 16] = [
 pub struct Sizes {
     pub services: u32,
     pub destinations: u32,
-    /// Sets of 15 connections, a power of two.
+    /// Sets of 15 connections of IPv4, a power of two; sets of 7 of IPv6, likewise.
     pub connection_sets: u32,
+    pub connection6_sets: u32,
     /// Pages of 256 buckets for hashing schedulers: dh and sh take one for each service, mh sixteen.
     pub bucket_pages: u32,
     pub cpus: u32,
@@ -53,8 +55,8 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// What fits this machine: connections may take a 64th of its memory, at least 15 thousand and at most 4 million;
-    /// counters (64 bytes for each destination and processor) at most 64 MB; buckets a 256th, at most 32 MB.
+    /// What fits this machine: connections of IPv4 may take a 64th of its memory, at least 15 thousand and at most 4
+    /// million, those of IPv6 a quarter of that (where there are 7 in a set); counters (64 bytes for each destination and processor) at most 64 MB; buckets a 256th, at most 32 MB.
     pub fn of_this_machine() -> Sizes {
         let cpus = possible_cpus();
         let budget = memory_bytes() / 64;
@@ -67,6 +69,7 @@ impl Sizes {
             services: 16384,
             destinations,
             connection_sets: sets,
+            connection6_sets: sets / 4,
             bucket_pages,
             cpus,
             hz: jiffies_per_second(),
@@ -77,11 +80,12 @@ impl Sizes {
 /// The programs, loaded but attached to nothing.
 pub fn load(sizes: &Sizes) -> Result<Ebpf> {
     let seed: u64 = random()?;
-    let mask = sizes.connection_sets - 1;
+    let (mask, mask6) = (sizes.connection_sets - 1, sizes.connection6_sets - 1);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("HZ", &sizes.hz, true)
         .override_global("SET_MASK", &mask, true)
+        .override_global("SET_MASK6", &mask6, true)
         .override_global("SEED", &seed, true)
         .override_global("CPUS", &sizes.cpus, true)
         .override_global("DESTINATIONS", &sizes.destinations, true)
@@ -95,7 +99,8 @@ pub fn load(sizes: &Sizes) -> Result<Ebpf> {
         .map_max_entries("RATES", sizes.destinations + sizes.services + 1)
         .map_max_entries("STATS", sizes.destinations * sizes.cpus)
         .map_max_entries("DROPS", sizes.cpus * DROP_REASONS as u32)
-        .map_max_entries("CONNS", sizes.connection_sets);
+        .map_max_entries("CONNS", sizes.connection_sets)
+        .map_max_entries("CONNS6", sizes.connection6_sets);
     let mut ebpf = loader.load(&OBJECT.0).map_err(refused)?;
     for (name, program) in ebpf.programs_mut() {
         let loaded = match program {

@@ -1,38 +1,49 @@
-//! The connection table, listed: read straight from the shared memory, with the brain's own words for an entry.
+//! The connection tables, listed: read straight from the shared memory, with the brain's own words for an entry.
 
 use super::convert;
 use crate::Result;
 use crate::instance::Instance;
 use crate::model::ConnectionView;
+use crate::shared::Shared;
 use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::tags::tag;
-use rlvs_core::conn::{Entry, WAYS};
+use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::mem::Mem;
 use rlvs_core::proto;
-use rlvs_core::wire::Be32;
+use rlvs_core::wire::{Addr, Be32};
 
 pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
     let now = instance.now()?;
     let mut list = Vec::new();
-    for index in 0..instance.conns.len() {
-        let set = instance.conns.words(index);
-        for way in 1..=WAYS {
-            if tag(set, way) == 0 {
-                continue;
-            }
-            let entry = Entry::<Be32, _>::new(set, way, index);
-            let word = entry.word();
-            let held = word.has(Word::TEMPLATE) && entry.children() > 0;
-            if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
-                list.push(view(entry, word, now, instance.hz));
-            }
-        }
-    }
+    add_all::<Be32>(&instance.conns, now, instance.hz, &mut list);
+    add_all::<[Be32; 4]>(&instance.conns6, now, instance.hz, &mut list);
     Ok(list)
 }
 
-fn view<M: Mem>(entry: Entry<Be32, M>, word: Word, now: u32, hz: u32) -> ConnectionView {
-    let addr = |a: Be32| convert::addr([a, Be32(0), Be32(0), Be32(0)], 4);
+/// All that is to be shown of one family's table.
+fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &mut Vec<ConnectionView>) {
+    for index in 0..table.len() {
+        let set = table.words(index);
+        for way in 1..=Entry::<A, crate::shared::Row<'_>>::WAYS {
+            if tag(set, way) == 0 {
+                continue;
+            }
+            let entry = Entry::<A, _>::new(set, way, index);
+            let word = entry.word();
+            let held = word.has(Word::TEMPLATE) && entry.children() > 0;
+            if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
+                list.push(view(entry, word, now, hz));
+            }
+        }
+    }
+}
+
+fn view<A: Addr, M: Mem>(entry: Entry<A, M>, word: Word, now: u32, hz: u32) -> ConnectionView {
+    let family = if A::WORDS == 1 { 4 } else { 6 };
+    let addr = |a: A| {
+        let words = std::array::from_fn(|i| if i < A::WORDS { a.word(i) } else { Be32(0) });
+        convert::addr(words, family)
+    };
     ConnectionView {
         protocol: entry.proto(),
         client: addr(entry.client()),

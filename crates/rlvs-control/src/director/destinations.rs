@@ -158,6 +158,12 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     if !unicast {
         return Err(Error::Invalid(format!("the real server's address {} is not unicast", d.addr)));
     }
+    if let IpAddr::V6(a) = d.addr
+        && a.is_unicast_link_local()
+    {
+        let why = format!("the real server's address {a} is link-local: it does not say on which link");
+        return Err(Error::Invalid(why));
+    }
     if d.lower_threshold > d.upper_threshold {
         let what =
             format!("lower threshold {} above upper threshold {}", d.lower_threshold, d.upper_threshold);
@@ -167,8 +173,8 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     if Family::of(d.addr) != service_family && d.method != Method::Tunnel {
         return Err(Error::Invalid("different address family is allowed only for tunneling servers".into()));
     }
-    if Family::of(d.addr) == Family::Inet6 {
-        return Err(Error::NotSupported("IPv6".into()));
+    if d.method == Method::Tunnel && (Family::of(d.addr), service_family) != (Family::Inet, Family::Inet) {
+        return Err(Error::NotSupported("a tunnel with IPv6 inside or outside".into()));
     }
     let config = instance.service.get(service);
     let key = config.key;
@@ -208,7 +214,7 @@ fn describe(config: &mut DestConfig, d: &Destination) {
     }
     if let Some(way) = route::hint_towards(d.addr) {
         config.hint_ifindex = way.ifindex;
-        config.hint_via = convert::words(way.via.into());
+        config.hint_via = convert::words(way.via);
         config.hint_mtu = way.mtu;
     }
 }

@@ -25,9 +25,6 @@ pub fn check(service: &Service) -> Result<()> {
             Error::SchedulerNotFound(engine.clone())
         });
     }
-    if service.key.family() == Family::Inet6 {
-        return Err(Error::NotSupported("IPv6".into()));
-    }
     Ok(())
 }
 

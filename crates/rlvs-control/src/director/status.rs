@@ -61,6 +61,7 @@ impl Director {
                 fill("services", services as u64, i.service.len() as u64),
                 fill("destinations", dests as u64, i.dest.len() as u64),
                 fill("connections", global.load(global::CONNS) as u64, i.conns.len() as u64 * 15),
+                fill("connections6", global.load(global::CONNS6) as u64, i.conns6.len() as u64 * 7),
             ],
             drops: drops(i),
             sweeper_ticks: global.load(global::TICKS),

@@ -187,6 +187,17 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     fn addr(self, which: usize) -> A {
         A::from_words(|i| Be32(self.set.load(self.word_at(which * A::WORDS + i))))
     }
+    /// The same as comparing [`addr`](Entry::addr), without a copy of it.
+    #[inline(always)]
+    fn has_addr(self, which: usize, addr: &A) -> bool {
+        let mut differs = 0;
+        let mut i = 0;
+        while i < A::WORDS {
+            differs |= self.set.load(self.word_at(which * A::WORDS + i)) ^ addr.word(i).0;
+            i += 1;
+        }
+        differs == 0
+    }
     #[inline(always)]
     fn store_addr(self, which: usize, addr: A) {
         let mut i = 0;
@@ -304,19 +315,20 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     /// Is this the connection of a client's packet?
     #[inline(always)]
     pub fn is_inbound(self, f: &Flow<A>) -> bool {
-        self.client() == f.client
+        self.has_addr(0, &f.client)
             && self.load(PORTS) == (f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16)
-            && self.virtual_addr() == f.virtual_addr
+            && self.has_addr(1, &f.virtual_addr)
             && self.proto() == f.proto
     }
 
-    /// Is this the connection of a packet from `server` to the client?
+    /// Is this the connection of a server's packet? (Server and its port stand where a client's packet has the virtual
+    /// ones.)
     #[inline(always)]
-    pub fn is_outbound(self, client: A, client_port: Be16, server: A, server_port: Be16, proto: u8) -> bool {
-        self.client() == client
-            && self.client_port() == client_port
-            && self.load(DEST_PORT) == (server_port.0 as u32 | (proto as u32) << 16)
-            && self.dest_addr() == server
+    pub fn is_outbound(self, f: &Flow<A>) -> bool {
+        self.has_addr(0, &f.client)
+            && self.client_port() == f.client_port
+            && self.load(DEST_PORT) == (f.virtual_port.0 as u32 | (f.proto as u32) << 16)
+            && self.has_addr(2, &f.virtual_addr)
     }
 
     #[inline(always)]

@@ -65,38 +65,18 @@ pub enum Outcome {
     Full,
 }
 
-/// What is sought: a connection by its client and, of its other side, the virtual address (of a client's packet) or
-/// the real server (of a reply).
+/// What is sought: a connection by its flow as a client's packet shows it, or a server's (a reply).
 #[derive(Clone, Copy)]
-struct Wanted<A> {
-    client: A,
-    other: A,
-    client_port: Be16,
-    other_port: Be16,
-    proto: u8,
+struct Wanted<'f, A> {
+    flow: &'f Flow<A>,
     is_reply: bool,
 }
 
-impl<A: Addr> Wanted<A> {
+impl<A: Addr> Wanted<'_, A> {
     #[inline(always)]
     fn is<M: Mem>(&self, e: Entry<A, M>) -> bool {
-        let flow = self.flow();
-        let it = if self.is_reply {
-            e.is_outbound(self.client, self.client_port, self.other, self.other_port, self.proto)
-        } else {
-            e.is_inbound(&flow)
-        };
+        let it = if self.is_reply { e.is_outbound(self.flow) } else { e.is_inbound(self.flow) };
         it && e.word().is_live()
-    }
-    #[inline(always)]
-    fn flow(&self) -> Flow<A> {
-        Flow {
-            client: self.client,
-            virtual_addr: self.other,
-            client_port: self.client_port,
-            virtual_port: self.other_port,
-            proto: self.proto,
-        }
     }
 }
 
@@ -104,19 +84,7 @@ impl<A: Addr> Wanted<A> {
 #[inline(always)]
 pub fn find_inbound<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
     let p = place(flow.proto, flow.client, flow.client_port, sets.seed());
-    find(sets, p, wanted(flow))
-}
-
-#[inline(always)]
-fn wanted<A: Addr>(flow: &Flow<A>) -> Wanted<A> {
-    Wanted {
-        client: flow.client,
-        other: flow.virtual_addr,
-        client_port: flow.client_port,
-        other_port: flow.virtual_port,
-        proto: flow.proto,
-        is_reply: false,
-    }
+    find(sets, p, Wanted { flow, is_reply: false })
 }
 
 /// The live connection that a packet from a real server to a client belongs to.
@@ -127,28 +95,34 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
     server: (A, Be16),
     client: (A, Be16),
 ) -> Option<Entry<A, S::Set>> {
-    let wanted = Wanted {
+    let flow = Flow {
         client: client.0,
-        other: server.0,
+        virtual_addr: server.0,
         client_port: client.1,
-        other_port: server.1,
+        virtual_port: server.1,
         proto,
-        is_reply: true,
     };
-    find(sets, place(proto, client.0, client.1, sets.seed()), wanted)
+    find_reply(sets, &flow)
+}
+
+/// The same by a flow that has server and port in place of the virtual ones.
+#[inline(always)]
+pub fn find_reply<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
+    let p = place(flow.proto, flow.client, flow.client_port, sets.seed());
+    find(sets, p, Wanted { flow, is_reply: true })
 }
 
 /// The live template or mapping of this flow.
 #[inline(always)]
 pub fn find_kept<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
     let p = place_kept(flow.proto, flow.client, flow.virtual_addr, sets.seed());
-    find(sets, p, wanted(flow))
+    find(sets, p, Wanted { flow, is_reply: false })
 }
 
 /// Mostly it is where it was to go first: then its own cache line is all that is read. Else the first match at home is
 /// it, or there is none; only else it is a search.
 #[inline(always)]
-fn find<A: Addr, S: Sets<A>>(sets: &S, p: Place, wanted: Wanted<A>) -> Option<Entry<A, S::Set>> {
+fn find<A: Addr, S: Sets<A>>(sets: &S, p: Place, wanted: Wanted<'_, A>) -> Option<Entry<A, S::Set>> {
     let index = p.home & sets.set_mask();
     let set = sets.set(index)?;
     let favourite = Entry::new(set, p.favourite(Entry::<A, S::Set>::WAYS), index);
@@ -218,7 +192,7 @@ impl<'s, A: Addr, S: Sets<A>> Walk<'s, A, S> {
 
 struct Search<'s, A, S> {
     walk: Walk<'s, A, S>,
-    wanted: Wanted<A>,
+    wanted: Wanted<'s, A>,
     found: u32,
 }
 
@@ -249,14 +223,14 @@ pub fn each_kept<A: Addr, S: Sets<A>, V: Visit<A, S::Set>>(sets: &S, flow: &Flow
     let Some(walk) = Walk::new(sets, p) else {
         return visitor;
     };
-    let mut all = All { walk, wanted: wanted(flow), visitor };
+    let mut all = All { walk, wanted: Wanted { flow, is_reply: false }, visitor };
     sets.repeat(STEPS, &mut all);
     all.visitor
 }
 
 struct All<'s, A, S, V> {
     walk: Walk<'s, A, S>,
-    wanted: Wanted<A>,
+    wanted: Wanted<'s, A>,
     visitor: V,
 }
 
@@ -381,14 +355,14 @@ pub fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, mine: Entry<A, S::Set>, new: &N
     let Some(walk) = Walk::new(sets, new.place(sets.seed())) else {
         return true;
     };
-    let mut rivals = Rivals { walk, flow: new.flow, mine: mine.id, lost: sets.unknown(0) };
+    let mut rivals = Rivals { walk, flow: &new.flow, mine: mine.id, lost: sets.unknown(0) };
     sets.repeat(STEPS, &mut rivals);
     rivals.lost != 0
 }
 
 struct Rivals<'s, A, S> {
     walk: Walk<'s, A, S>,
-    flow: Flow<A>,
+    flow: &'s Flow<A>,
     mine: u32,
     lost: u32,
 }
@@ -401,7 +375,7 @@ impl<A: Addr, S: Sets<A>> Step for Rivals<'_, A, S> {
             Err(end) => return end,
         };
         let word = other.word();
-        if other.id != self.mine && other.is_inbound(&self.flow) {
+        if other.id != self.mine && other.is_inbound(self.flow) {
             let wins = word.is_live() || word.is_pending() && (other.id < self.mine || !other.close(word));
             self.lost |= wins as u32;
             return wins;

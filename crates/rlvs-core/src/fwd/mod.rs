@@ -68,6 +68,7 @@ impl<A: Addr> Edit<A> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rewritten {
     pub ttl: u8,
+    /// Of IPv4; IPv6 has none.
     pub ip_check: Be16,
     /// TCP's or UDP's checksum; meaningless where a UDP packet has none.
     pub l4_check: Be16,

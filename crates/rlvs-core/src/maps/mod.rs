@@ -23,6 +23,8 @@
 //! | `RATES` | destination, then service, then the total | [`rates`] words | programs |
 //! | `DROPS` | CPU × 64 + reason | count (u64) | programs |
 //! | `CONNS` | set | [`conn`](crate::conn) words | programs |
+//! | `CONNS6` | set | the same of IPv6 | programs |
+//! | `SCRATCH6` | 0, for each CPU | a packet of IPv6 while it is looked at: too large for the stack | programs |
 //! | `GLOBAL` | 0 | [`global`] words | programs |
 //! | `TICKER` | 0 | a timer | programs |
 
@@ -36,7 +38,7 @@ pub use config::*;
 pub use mark::MarkRule;
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;
@@ -99,7 +101,7 @@ pub const BUCKETS_PER_PAGE: usize = 256;
 /// Words of the `GLOBAL` value.
 pub mod global {
     pub const WORDS: usize = 64;
-    /// Entries in the connection table, templates and mappings too.
+    /// Entries in the connection table of IPv4, templates and mappings too.
     pub const CONNS: usize = 0;
     /// Where the sweeping timer goes on.
     pub const SWEEP_AT: usize = 1;
@@ -107,8 +109,15 @@ pub mod global {
     pub const TICKS: usize = 2;
     /// Where the estimator goes on.
     pub const ESTIMATE_AT: usize = 3;
+    /// Like `CONNS` and `SWEEP_AT`, of the table of IPv6.
+    pub const CONNS6: usize = 4;
+    pub const SWEEP_AT6: usize = 5;
     /// Always 0, which the verifier cannot know.
     pub const ZERO: usize = 15;
+    /// Where the entries of a family's table are counted.
+    pub const fn conns<A: crate::wire::Addr>() -> usize {
+        if A::WORDS == 1 { CONNS } else { CONNS6 }
+    }
     // The second cache line is read by every new connection when a defence is up, and seldom written.
     /// Bits of the automatic defences that are up: [`SECURE`], [`DROP_ENTRY`], and `DROP_RATE` is above 0.
     pub const DEFENCE: usize = 16;

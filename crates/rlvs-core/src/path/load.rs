@@ -78,6 +78,6 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
     }
     tables.release(conn);
     if let Some(global) = tables.global() {
-        global.add(global::CONNS, u32::MAX);
+        global.add(global::conns::<A>(), u32::MAX);
     }
 }

@@ -171,7 +171,14 @@ fn target_of<A: Addr>(packet: &Packet<A>, dest: &DestConfig) -> fwd::Target<A> {
 #[inline(always)]
 fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) -> bool {
     if view == View::Output {
-        conn.is_outbound(packet.dst, packet.dport, packet.src, packet.sport, packet.proto)
+        let flow = Flow {
+            client: packet.dst,
+            virtual_addr: packet.src,
+            client_port: packet.dport,
+            virtual_port: packet.sport,
+            proto: packet.proto,
+        };
+        conn.is_outbound(&flow)
     } else {
         conn.is_inbound(&flow(packet))
     }

@@ -15,7 +15,7 @@
 use super::service::FTP;
 use super::{Tables, is_over};
 use crate::conn::entry::{self, Entry, NewEntry, Word};
-use crate::conn::{Flow, Outcome, insert};
+use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, dest_state, global};
 use crate::mem::Mem;
@@ -85,12 +85,12 @@ pub fn remember<A: Addr, T: Tables<A>>(
         mark: 0,
         serial: 0,
     };
-    let inserted = insert(tables, &new);
+    let inserted = tables.insert(new);
     match inserted.outcome {
         Outcome::New => {
             state.add(dest_state::PERSISTENT, 1);
             if let Some(global) = tables.global() {
-                global.add(global::CONNS, 1);
+                global.add(global::conns::<A>(), 1);
             }
             entry::link(inserted.id, inserted.word)
         }

@@ -6,7 +6,7 @@ use super::persist::{self, FIRST, Remembered};
 use super::service::{FTP, FTP_DATA};
 use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
-use crate::conn::{Entry, Outcome, insert};
+use crate::conn::{Entry, Outcome};
 use crate::fwd::Method;
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global, service_flag};
@@ -133,12 +133,12 @@ pub fn open_to<A: Addr, T: Tables<A>>(
     }
     let template = persist::join(tables, chosen.template);
     let port = dest_port(packet, service, dest);
-    let inserted = insert(tables, &new_entry(packet, dest_id, dest, port, template, settings, now));
+    let inserted = tables.insert(new_entry(packet, dest_id, dest, port, template, settings, now));
     match inserted.outcome {
         Outcome::New => {
             bind(dest, state);
             if let Some(global) = tables.global() {
-                global.add(global::CONNS, 1);
+                global.add(global::conns::<A>(), 1);
             }
             count_connection(dest_id, tables);
             Located::Request(inserted.id)

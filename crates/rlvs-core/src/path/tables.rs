@@ -3,8 +3,8 @@
 
 use super::persist::{self, Remembered};
 use super::{Decision, Hop, Located, Plan, Welcome, close_connection, mark_of, open_to, welcome};
-use crate::conn::entry::Word;
-use crate::conn::{self, Entry, Flow, Sets};
+use crate::conn::entry::{NewEntry, Word};
+use crate::conn::{self, Entry, Flow, Inserted, Sets};
 use crate::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state};
 use crate::mem::Mem;
 use crate::proto::{self, View};
@@ -39,6 +39,16 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     #[inline(always)]
     fn find_kept(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
         conn::find_kept(self, flow)
+    }
+    /// See [`conn::insert`].
+    #[inline(always)]
+    fn insert(&self, new: NewEntry<A>) -> Inserted {
+        conn::insert(self, &new)
+    }
+    /// The same flow, perhaps in another place: the stack of the programs is small. None if there is no such place.
+    #[inline(always)]
+    fn settled<'f>(&self, flow: &'f Flow<A>) -> Option<&'f Flow<A>> {
+        Some(flow)
     }
     /// See [`close_connection`].
     #[inline(always)]

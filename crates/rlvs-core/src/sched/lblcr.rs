@@ -25,8 +25,9 @@ pub fn pick<A: Addr, T: Tables<A>>(
 ) -> Option<Picked> {
     let (settings, service) = tables.settings().zip(tables.service(service_id))?;
     let flow = mapping::flow(packet.dst, service, LBLCR);
+    let flow = tables.settled(&flow)?;
     let timeout = settings.sysctl(Setting::LblcrExpiration).wrapping_mul(tables.hz());
-    let members = each_kept(tables, &flow, Members::new(tables, now, timeout));
+    let members = each_kept(tables, flow, Members::new(tables, now, timeout));
     let stale = members.count > 1 && members.since_change > timeout;
     let surplus = if stale { members.most } else { NONE };
     let best = members.least;
@@ -37,14 +38,16 @@ pub fn pick<A: Addr, T: Tables<A>>(
         return Some(Picked { dest: best, is_new: false, surplus });
     }
     let dest = tables.pick_least(service_id)?;
-    let member = each_kept(tables, &flow, Sought { dest, found: tables.unknown(0) }).found != 0;
+    let member = each_kept(tables, flow, Sought { dest, found: tables.unknown(0) }).found != 0;
     Some(Picked { dest, is_new: !member, surplus })
 }
 
 /// Notes in all members of an address's set that it was changed.
 #[inline(always)]
 pub fn set_changed<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service: &ServiceConfig, now: u32) {
-    each_kept(tables, &mapping::flow(packet.dst, service, LBLCR), Changed { now });
+    if let Some(flow) = tables.settled(&mapping::flow(packet.dst, service, LBLCR)) {
+        each_kept(tables, flow, Changed { now });
+    }
 }
 
 /// One walk over the members: the least loaded (a destination) and the most loaded (an entry), how many there are, and how

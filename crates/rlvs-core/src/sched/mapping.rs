@@ -5,7 +5,7 @@
 //! a deleted server's slot is not given away while somebody points to it.
 
 use crate::conn::entry::{Entry, NewEntry, Word, idle};
-use crate::conn::{Flow, Outcome, insert};
+use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
 use crate::maps::{ServiceConfig, dest_state, global, sched_state};
 use crate::mem::Mem;
@@ -68,11 +68,11 @@ pub fn note<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u
         mark: now,
         serial,
     };
-    if insert(tables, &new).outcome == Outcome::New {
+    if tables.insert(new).outcome == Outcome::New {
         dest.add(dest_state::MAPPINGS, 1);
         sched.add(sched_state::MAPPINGS, 1);
         if let Some(global) = tables.global() {
-            global.add(global::CONNS, 1);
+            global.add(global::conns::<A>(), 1);
         }
     }
 }

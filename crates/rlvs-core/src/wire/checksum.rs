@@ -3,6 +3,7 @@
 //! The ones' complement sum does not care for byte order as long as all words have the same one, so everything here
 //! works on words as they lie in memory.
 
+use super::addr::Addr;
 use super::be::{Be16, Be32};
 
 /// Adds two words of a sum, with end-around carry.
@@ -56,11 +57,16 @@ pub const fn update(check: Be16, change: u32) -> Be16 {
     finish(add(!check.0 as u32 & 0xffff, change))
 }
 
-/// The sum over the pseudo header of TCP and UDP (RFC 9293, section 3.1), not folded.
+/// The sum over the pseudo header of TCP and UDP (RFC 9293, section 3.1; of IPv6: RFC 8200, section 8.1), not folded.
 #[inline(always)]
-pub fn pseudo(src: Be32, dst: Be32, proto: u8, l4_len: u16) -> u32 {
-    let tail = Be16::new(proto as u16).0 as u32 + Be16::new(l4_len).0 as u32;
-    add(add(src.0, dst.0), tail)
+pub fn pseudo<A: Addr>(src: A, dst: A, proto: u8, l4_len: u16) -> u32 {
+    let mut sum = Be16::new(proto as u16).0 as u32 + Be16::new(l4_len).0 as u32;
+    let mut i = 0;
+    while i < A::WORDS {
+        sum = add(sum, add(src.word(i).0, dst.word(i).0));
+        i += 1;
+    }
+    sum
 }
 
 #[cfg(test)]

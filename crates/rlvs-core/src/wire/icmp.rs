@@ -1,9 +1,13 @@
 //! The ICMP errors that a director sends itself (RFC 792; RFC 1191 for the MTU; RFC 1812, section 4.3.2.3 for how
-//! much is quoted).
+//! much is quoted; RFC 4443 for IPv6).
+
+use super::ipv6;
 
 pub const HEADER_LEN: usize = 8;
 /// An error quotes as much of the packet as fits into 576 bytes with a 20-byte IP header and this header.
 pub const MAX_QUOTE: usize = 576 - 20 - HEADER_LEN;
+/// An ICMPv6 error quotes as much as fits into the smallest MTU of IPv6 (RFC 4443, section 2.4).
+pub const MAX_QUOTE6: usize = 1280 - ipv6::LEN - HEADER_LEN;
 /// Type of service and time to live of errors that Linux sends (`icmp_send`: precedence "internetwork control").
 pub const TOS: u8 = 0xc0;
 pub const TTL: u8 = 64;
@@ -11,11 +15,11 @@ pub const TTL: u8 = 64;
 /// An error about a packet that cannot be forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
-    /// Type 3, code 3: no real server can be had.
+    /// Type 3, code 3 (ICMPv6: 1, 4): no real server can be had.
     PortUnreachable,
-    /// Type 3, code 4; the next hop's MTU in bytes.
+    /// Type 3, code 4 (ICMPv6: 2, 0); the next hop's MTU in bytes.
     FragmentationNeeded { mtu: u16 },
-    /// Type 11, code 0.
+    /// Type 11, code 0 (ICMPv6: 3, 0).
     TimeExceeded,
 }
 
@@ -26,6 +30,16 @@ impl Error {
             Error::PortUnreachable => (3, 3),
             Error::FragmentationNeeded { .. } => (3, 4),
             Error::TimeExceeded => (11, 0),
+        }
+    }
+
+    /// The same of ICMPv6.
+    #[inline(always)]
+    pub const fn kind_and_code6(self) -> (u8, u8) {
+        match self {
+            Error::PortUnreachable => (1, 4),
+            Error::FragmentationNeeded { .. } => (2, 0),
+            Error::TimeExceeded => (3, 0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Headers and checksums: bytes in, plain data out.
 //!
-//! [`parse`](packet::parse) reads a frame through [`Frame`] and gives a [`Packet`](packet::Packet); nothing is
+//! [`parse`](packet::parse) and [`parse6`](packet::parse6) read a frame through [`Frame`] and give a
+//! [`Packet`](packet::Packet); nothing is
 //! copied that is not needed, and nothing is changed. Numbers that come from the wire keep their byte order in their
 //! type ([`Be16`], [`Be32`]), so they can be compared and summed without swapping a byte.
 
@@ -10,11 +11,12 @@ pub mod checksum;
 pub mod eth;
 pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
 pub mod packet;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
-pub use packet::{Packet, Skip, parse};
+pub use packet::{Packet, Skip, parse, parse6, read, read6};
 
 /// Protocol numbers of the IP header (IANA "Assigned Internet Protocol Numbers").
 pub mod ip_proto {
@@ -22,6 +24,7 @@ pub mod ip_proto {
     pub const IPIP: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const ICMPV6: u8 = 58;
     pub const SCTP: u8 = 132;
 }
 

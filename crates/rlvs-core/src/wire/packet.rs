@@ -3,7 +3,7 @@
 use super::be::{Be16, Be32};
 use super::checksum::{add, fold};
 use super::eth::{self, EtherType};
-use super::{Frame, View, ip_proto, ipv4};
+use super::{Addr, Frame, View, ip_proto, ipv4, ipv6};
 use crate::proto::sctp;
 
 /// What the story knows of a packet. Offsets count from the start of the frame.
@@ -18,6 +18,7 @@ pub struct Packet<A> {
     pub tcp_flags: u8,
     /// SCTP: the type of the first chunk, or of the second where that decides (see `proto::sctp`).
     pub chunk: u8,
+    /// IPv6: the traffic class, and the hop limit.
     pub tos: u8,
     pub ttl: u8,
     pub dont_fragment: bool,
@@ -28,6 +29,7 @@ pub struct Packet<A> {
     pub total_len: u16,
     /// The same, as it will be on the link: 0 for a packet that the kernel cuts into fitting pieces later (GSO).
     pub segment_len: u16,
+    /// IPv6 has none: 0.
     pub ip_check: Be16,
     pub l4_check: Be16,
     /// The firewall mark, 0 for none; not of the wire.
@@ -44,7 +46,33 @@ impl<A> Packet<A> {
     }
 }
 
-impl Packet<Be32> {
+impl<A: Addr> Packet<A> {
+    /// Nothing yet: to be read into.
+    #[inline(always)]
+    pub fn empty() -> Packet<A> {
+        let none = A::from_words(|_| Be32(0));
+        Packet {
+            src: none,
+            dst: none,
+            sport: Be16(0),
+            dport: Be16(0),
+            proto: 0,
+            tcp_flags: 0,
+            chunk: 0,
+            tos: 0,
+            ttl: 0,
+            dont_fragment: false,
+            ip_at: 0,
+            l4_at: 0,
+            total_len: 0,
+            segment_len: 0,
+            ip_check: Be16(0),
+            l4_check: Be16(0),
+            mark: 0,
+            from_driver: false,
+        }
+    }
+
     /// Does the checksum field hold the bare sum of the pseudo header? Then hardware was to complete it
     /// (CHECKSUM_PARTIAL), and whoever changes the packet without knowing that breaks it. One whole checksum in
     /// 65,536 looks the same; treating it likewise costs only time.
@@ -57,19 +85,27 @@ impl Packet<Be32> {
 /// Why a frame is none of the story's business.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Skip {
-    /// Not IPv4, or to a group address of the link.
+    /// Not of this family, or to a group address of the link.
     OtherLink,
     /// Shorter than its headers say, or a header checksum that is wrong: the stack counts and drops it.
     Malformed,
     /// A fragment.
     Fragment,
-    /// None of TCP, UDP and SCTP.
+    /// None of TCP, UDP and SCTP; with IPv6 also any of these behind an extension header.
     OtherProtocol,
 }
 
 /// Reads an Ethernet frame with an IPv4 packet.
 #[inline(always)]
 pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
+    let mut packet = Packet::empty();
+    read(frame, &mut packet)?;
+    Ok(packet)
+}
+
+/// The same into a packet that is there already: for where nothing may be copied. After an error it holds nothing of use.
+#[inline(always)]
+pub fn read<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
     let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN).ok_or(Skip::Malformed)?;
     if EtherType(head.be16(eth::TYPE_AT)) != EtherType::IPV4 || head.u8(eth::DST_AT) & eth::GROUP_BIT != 0 {
         return Err(Skip::OtherLink);
@@ -91,7 +127,7 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
     if !header_sum_is_right(head, header_len) {
         return Err(Skip::Malformed);
     }
-    let mut packet = Packet {
+    *packet = Packet {
         src: head.be32(IP + ipv4::SRC_AT),
         dst: head.be32(IP + ipv4::DST_AT),
         sport: Be16(0),
@@ -111,8 +147,54 @@ pub fn parse<F: Frame>(frame: F) -> Result<Packet<Be32>, Skip> {
         mark: 0,
         from_driver: false,
     };
-    read_ports(frame, IP + header_len, &mut packet)?;
+    read_ports(frame, IP + header_len, packet)
+}
+
+/// Reads an Ethernet frame with an IPv6 packet. Nobody but its sender may cut it up (RFC 8200, section 5), so it counts
+/// as not to be fragmented.
+#[inline(always)]
+pub fn parse6<F: Frame>(frame: F) -> Result<Packet<[Be32; 4]>, Skip> {
+    let mut packet = Packet::empty();
+    read6(frame, &mut packet)?;
     Ok(packet)
+}
+
+/// The same into a packet that is there already.
+#[inline(always)]
+pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), Skip> {
+    let head = frame.view(0, eth::HEADER_LEN + ipv6::LEN).ok_or(Skip::Malformed)?;
+    if EtherType(head.be16(eth::TYPE_AT)) != EtherType::IPV6 || head.u8(eth::DST_AT) & eth::GROUP_BIT != 0 {
+        return Err(Skip::OtherLink);
+    }
+    const IP: usize = eth::HEADER_LEN;
+    let first = head.be32(IP);
+    let payload_len = head.be16(IP + ipv6::PAYLOAD_LEN_AT).get();
+    if first.get() >> 28 != 6 || payload_len > u16::MAX - ipv6::LEN as u16 {
+        return Err(Skip::Malformed);
+    }
+    let addr = |at: usize| [0, 4, 8, 12].map(|i| head.be32(IP + at + i));
+    let total_len = payload_len + ipv6::LEN as u16;
+    *packet = Packet {
+        src: addr(ipv6::SRC_AT),
+        dst: addr(ipv6::DST_AT),
+        sport: Be16(0),
+        dport: Be16(0),
+        proto: head.u8(IP + ipv6::NEXT_HEADER_AT),
+        tcp_flags: 0,
+        chunk: 0,
+        tos: ipv6::traffic_class(first),
+        ttl: head.u8(IP + ipv6::HOP_LIMIT_AT),
+        dont_fragment: true,
+        ip_at: IP as u16,
+        l4_at: (IP + ipv6::LEN) as u16,
+        total_len,
+        segment_len: total_len,
+        ip_check: Be16(0),
+        l4_check: Be16(0),
+        mark: 0,
+        from_driver: false,
+    };
+    read_ports(frame, IP + ipv6::LEN, packet)
 }
 
 /// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768); ports and chunk of SCTP.
@@ -184,6 +266,70 @@ mod tests {
         assert_eq!((p.tos, p.ttl, p.total_len, p.l4_at, p.dont_fragment), (0x10, 60, 48, 34, false));
         assert_eq!(p.dst.bytes(), [10, 0, 0, 100]);
         assert!(!p.checksum_looks_partial());
+    }
+
+    /// A frame with an IPv6 packet: next header and payload.
+    fn frame6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut f = std::vec![2, 0, 0, 0, 0, 0xfe, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+        f.extend([0x6b, 0x81, 0x23, 0x45, 0, payload.len() as u8, next_header, 17]);
+        f.extend([0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        f.extend([0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100]);
+        f.extend(payload);
+        f
+    }
+
+    /// From port 1111 to port 80, SYN; the checksum is right.
+    const SYN6: [u8; 20] = [4, 0x57, 0, 80, 0, 0, 3, 0xe8, 0, 0, 0, 0, 0x50, 2, 0x40, 0, 0x6c, 0xe2, 0, 0];
+
+    #[test]
+    fn reads_a_syn_of_ipv6() {
+        let frame = frame6(6, &SYN6);
+        let p = parse6(frame.as_slice()).unwrap();
+        assert_eq!((p.sport.get(), p.dport.get(), p.proto, p.tcp_flags), (1111, 80, 6, 2));
+        assert_eq!((p.tos, p.ttl, p.total_len, p.l4_at, p.dont_fragment), (0xb8, 17, 60, 54, true));
+        assert_eq!((p.src[0].bytes(), p.dst[3].bytes()), ([0xfd, 0, 0, 1], [0, 0, 0, 100]));
+        let sum = super::super::checksum::pseudo(p.src, p.dst, p.proto, p.l4_len());
+        let sum = add(sum, super::super::checksum::sum_bytes(&frame[54..]));
+        assert_eq!(fold(sum), 0xffff, "the sum over pseudo header and segment");
+        assert!(!p.checksum_looks_partial());
+    }
+
+    #[test]
+    fn a_bare_pseudo_header_sum_of_ipv6_is_found() {
+        let mut frame = frame6(6, &SYN6);
+        let p = parse6(frame.as_slice()).unwrap();
+        let sum = fold(super::super::checksum::pseudo(p.src, p.dst, p.proto, p.l4_len()));
+        frame[70..72].copy_from_slice(&sum.to_ne_bytes());
+        assert!(parse6(frame.as_slice()).unwrap().checksum_looks_partial());
+    }
+
+    #[test]
+    fn what_stands_between_the_header_and_tcp_is_left_alone() {
+        for (header, name) in
+            [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options"), (58, "ICMPv6")]
+        {
+            assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::OtherProtocol), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_families_do_not_read_each_other() {
+        assert_eq!(parse6(frame(SYN).as_slice()), Err(Skip::OtherLink));
+        assert_eq!(parse(frame6(6, &SYN6).as_slice()), Err(Skip::OtherLink));
+        let mut version = frame6(6, &SYN6);
+        version[14] = 0x4b;
+        assert_eq!(parse6(version.as_slice()), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn every_truncation_of_ipv6_is_refused() {
+        let whole = frame6(6, &SYN6);
+        for len in 0..74 {
+            assert_eq!(parse6(&whole[..len]), Err(Skip::Malformed), "{len} bytes");
+        }
+        let mut short = frame6(6, &SYN6);
+        short[19] = 19;
+        assert_eq!(parse6(short.as_slice()), Err(Skip::Malformed), "a payload shorter than a TCP header");
     }
 
     #[test]

@@ -7,13 +7,12 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::{classifier, sk_lookup};
 use aya_ebpf::programs::{SkLookupContext, TcContext};
-use core::marker::PhantomData;
 use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::{NONE, dest_state, stats};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::{Tables, recompute_overload};
 use rlvs_core::sched;
-use rlvs_core::wire::{Frame, View};
+use rlvs_core::wire::{Be32, Frame, View};
 
 const EINVAL: i32 = 22;
 
@@ -51,7 +50,7 @@ fn read(skb: *mut __sk_buff) -> Option<Command> {
 
 #[inline(always)]
 fn obey(skb: *mut __sk_buff, c: &Command) -> i32 {
-    let tables = Kernel::<Tc> { context: skb.cast(), ifindex: 0, layer: PhantomData };
+    let tables = Kernel::<Be32, Tc>::new(skb.cast(), 0);
     match c.op {
         op::START => ticker::start(),
         op::RESET_DEST => reset_dest(&tables, c.dest),
@@ -78,7 +77,7 @@ fn obey(skb: *mut __sk_buff, c: &Command) -> i32 {
     }
 }
 
-fn reset_dest(tables: &Kernel<Tc>, dest: u32) -> i32 {
+fn reset_dest(tables: &Kernel<Be32, Tc>, dest: u32) -> i32 {
     let Some(state) = tables.dest_state(dest) else {
         return EINVAL;
     };
@@ -121,7 +120,7 @@ enum Change {
 
 /// Moves a scheduler's state on; tried again when a packet moved it meanwhile.
 #[inline(always)]
-fn change_sched(tables: &Kernel<Tc>, c: &Command, change: Change) -> i32 {
+fn change_sched(tables: &Kernel<Be32, Tc>, c: &Command, change: Change) -> i32 {
     let Some((service, state)) = tables.service(c.service).zip(tables.sched_state(c.service)) else {
         return EINVAL;
     };

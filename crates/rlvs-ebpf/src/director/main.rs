@@ -16,6 +16,8 @@ mod answer;
 #[cfg(target_arch = "bpf")]
 mod command;
 #[cfg(target_arch = "bpf")]
+mod family;
+#[cfg(target_arch = "bpf")]
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod maps;

@@ -1,15 +1,19 @@
 //! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
 
+use crate::family::Six;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap};
-use rlvs_core::conn::SET_WORDS;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use rlvs_core::conn::entry::NewEntry;
+use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state, global,
     rates, stats,
 };
+use rlvs_core::path::Plan;
+use rlvs_core::wire::Packet;
 
 /// `BPF_F_MMAPABLE` (Linux 5.5): user space reads and writes these without a system call.
 const SHARED: u32 = 1 << 10;
@@ -44,7 +48,27 @@ pub static DROPS: Array<u64> = Array::with_max_entries(64, SHARED);
 #[map]
 pub static CONNS: Array<[u32; SET_WORDS]> = Array::with_max_entries(1024, SHARED);
 #[map]
+pub static CONNS6: Array<[u32; SET_WORDS]> = Array::with_max_entries(1024, SHARED);
+#[map]
 pub static GLOBAL: Array<[u32; global::WORDS]> = Array::with_max_entries(1, SHARED);
+
+/// What of an IPv6 packet is too large for the stack of 512 bytes. Packets are looked at one by one on each processor:
+/// softirqs are off meanwhile, and none of these programs runs inside another.
+pub struct Scratch {
+    pub packet: Packet<Six>,
+    pub plan: Plan<Six>,
+    /// For the step that is called next.
+    pub flow: Flow<Six>,
+    pub entry: NewEntry<Six>,
+}
+#[map]
+pub static SCRATCH6: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: see `Scratch`; zeroes are a value of it.
+    SCRATCH6.get_ptr_mut(0).map(|p| unsafe { &mut *p })
+}
 
 #[repr(C)]
 pub struct Ticker {
@@ -56,10 +80,12 @@ pub static TICKER: btf_maps::Array<Ticker, 1> = btf_maps::Array::new();
 /// Jiffies per second of this kernel.
 #[unsafe(no_mangle)]
 pub static HZ: Global<u32> = Global::new(250);
-/// Sets of the connection table, less one.
+/// Sets of the connection tables, less one: IPv4's and IPv6's.
 #[unsafe(no_mangle)]
 pub static SET_MASK: Global<u32> = Global::new(1023);
-/// Secret of the connection table's hash.
+#[unsafe(no_mangle)]
+pub static SET_MASK6: Global<u32> = Global::new(1023);
+/// Secret of their hash.
 #[unsafe(no_mangle)]
 pub static SEED: Global<u64> = Global::new(0);
 /// Processors that may exist: rows of `STATS` for each destination.

@@ -1,9 +1,12 @@
 //! Steps of the story as global functions: the verifier looks at each of them once, by itself, instead of on every
 //! path that leads to it. They may take numbers and pointers to plain memory, and return a number.
+//!
+//! Steps that see an address are here once, for any family; [`Steps`] is what a family has of them as global functions
+//! (`rlvs_…` for IPv4, `rlvs6_…` for IPv6).
 
+use crate::family::{Family, Six};
 use crate::maps;
 use crate::tables::{Kernel, Tc};
-use core::marker::PhantomData;
 use rlvs_core::conn::entry::{NewEntry, Word};
 use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, Flow};
@@ -18,114 +21,318 @@ use rlvs_core::wire::{Be16, Be32, Packet};
 
 /// Nothing found.
 pub const NOBODY: u64 = u64::MAX;
+/// Above this the answer of `welcome` is the code of a [`Located`].
+pub const NOT: u64 = 1 << 63;
 
 /// Tables for steps that ask no helper which wants a context.
 #[inline(always)]
-pub fn tables() -> Kernel<Tc> {
-    Kernel { context: core::ptr::null_mut(), ifindex: 0, layer: PhantomData }
+pub fn tables<A: Family>() -> Kernel<A, Tc> {
+    Kernel::new(core::ptr::null_mut(), 0)
+}
+
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $four:ident, $six:ident: $step:ident($($arg:ident: $kind:ty),+);)+) => {
+        pub trait Steps<A> {
+            $($(#[doc = $doc])+ fn $step($($arg: $kind),+) -> u64;)+
+        }
+        mod four {
+            use super::*;
+            type A = Be32;
+            $(
+                #[unsafe(no_mangle)]
+                #[inline(never)]
+                extern "C" fn $four($($arg: $kind),+) -> u64 {
+                    any::$step::<A>($($arg),+)
+                }
+            )+
+            impl Steps<A> for A {
+                $(
+                    #[inline(always)]
+                    fn $step($($arg: $kind),+) -> u64 {
+                        $four($($arg),+)
+                    }
+                )+
+            }
+        }
+        mod six {
+            use super::*;
+            type A = Six;
+            $(
+                #[unsafe(no_mangle)]
+                #[inline(never)]
+                extern "C" fn $six($($arg: $kind),+) -> u64 {
+                    any::$step::<A>($($arg),+)
+                }
+            )+
+            impl Steps<A> for A {
+                $(
+                    #[inline(always)]
+                    fn $step($($arg: $kind),+) -> u64 {
+                        $six($($arg),+)
+                    }
+                )+
+            }
+        }
+    };
+}
+
+steps! {
+    /// The id of the template or mapping of this flow.
+    rlvs_find_kept, rlvs6_find_kept: find_kept(flow: *const Flow<A>);
+    /// The id of a way that was free and is claimed, for an entry that belongs there; or NONE.
+    rlvs_claim, rlvs6_claim: claim(home: u32, step: u32, tag: u32, way: u32);
+    /// Is another entry of the same flow there first?
+    rlvs_rival_wins, rlvs6_rival_wins: rival_wins(new: *const NewEntry<A>, mine: u32);
+    /// Gives the way of a closed entry back.
+    rlvs_release, rlvs6_release: release(id: u32);
+    /// Closes the entry of this id, if its word is still the one that was seen.
+    rlvs_close, rlvs6_close: close(id: u32, seen: u32);
+    /// The server that a client had, and in the upper half the link to the template that says so.
+    rlvs_remembered, rlvs6_remembered: remembered(packet: *const Packet<A>, service: u32, now: u32);
+    /// Remembers a client's server: the link to the template, see `persist::remember`.
+    rlvs_remember, rlvs6_remember: remember(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
+    /// The first half of the story: the code of a [`Located`].
+    rlvs_locate, rlvs6_locate: locate(packet: *const Packet<A>, now: u32);
+    /// Opens a connection for a packet: the code of a [`Located`]. One number, whatever happened, so that the verifier
+    /// need not follow every way to it through the rest of the story.
+    rlvs_open, rlvs6_open: open(packet: *mut Packet<A>, now: u32);
+    /// A packet's firewall mark.
+    rlvs_mark, rlvs6_mark: mark(packet: *const Packet<A>);
+    /// The service that a packet opens a connection to; above [`NOT`] the code of a [`Located`].
+    rlvs_welcome, rlvs6_welcome: welcome(packet: *const Packet<A>);
+    /// Opens a connection for a packet to a destination: the code of a [`Located`].
+    rlvs_open_to, rlvs6_open_to:
+        open_to(packet: *const Packet<A>, service: u32, dest: u32, template: u32, now: u32);
+    /// The destination that a service's scheduler picks, or NONE; a function for each group of schedulers.
+    rlvs_pick_by_hash, rlvs6_pick_by_hash: pick_by_hash(packet: *const Packet<A>, service: u32);
+    /// The same; above NONE see [`Picked::code`].
+    rlvs_pick_lblc, rlvs6_pick_lblc: pick_lblc(packet: *const Packet<A>, service: u32, now: u32);
+    /// The same.
+    rlvs_pick_lblcr, rlvs6_pick_lblcr: pick_lblcr(packet: *const Packet<A>, service: u32, now: u32);
+    /// Moves an address to another server, if it has one.
+    rlvs_moved, rlvs6_moved: moved(packet: *const Packet<A>, service: u32, dest: u32);
+    /// Notes that an address got a server.
+    rlvs_note, rlvs6_note: note(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
+    /// Notes that the set of servers of an address was changed.
+    rlvs_set_changed, rlvs6_set_changed: set_changed(packet: *const Packet<A>, service: u32, now: u32);
+}
+
+/// The steps themselves.
+mod any {
+    use super::*;
+
+    // SAFETY (all pointers below): null, or to a value on the caller's stack.
+
+    #[inline(always)]
+    pub fn find_kept<A: Family>(flow: *const Flow<A>) -> u64 {
+        match unsafe { flow.as_ref() } {
+            Some(flow) => conn::find_kept(&tables(), flow).map_or(NOBODY, |e| e.id as u64),
+            None => NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    pub fn claim<A: Family>(home: u32, step: u32, tag: u32, way: u32) -> u64 {
+        let place = Place { home, step, tag: tag as u8, way: way as u8 };
+        conn::claim::<A, _>(&tables::<A>(), place) as u64
+    }
+
+    #[inline(always)]
+    pub fn rival_wins<A: Family>(new: *const NewEntry<A>, mine: u32) -> u64 {
+        let tables = tables::<A>();
+        match unsafe { new.as_ref() }.zip(Entry::at(&tables, mine)) {
+            Some((new, mine)) => conn::rival_wins(&tables, mine, new) as u64,
+            None => 1,
+        }
+    }
+
+    #[inline(always)]
+    pub fn release<A: Family>(id: u32) -> u64 {
+        let tables = tables::<A>();
+        if let Some(entry) = Entry::at(&tables, id) {
+            conn::release(&tables, entry);
+        }
+        0
+    }
+
+    #[inline(always)]
+    pub fn close<A: Family>(id: u32, seen: u32) -> u64 {
+        let tables = tables::<A>();
+        if let Some(entry) = Entry::at(&tables, id) {
+            close_connection(&tables, entry, Word(seen));
+        }
+        0
+    }
+
+    #[inline(always)]
+    pub fn remembered<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => persist::remembered(packet, &tables(), service, now).map_or(NOBODY, pair),
+            None => NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    pub fn remember<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => persist::remember(packet, &tables(), service, dest, now) as u64,
+            None => NONE as u64,
+        }
+    }
+
+    #[inline(always)]
+    fn pair(r: Remembered) -> u64 {
+        (r.template as u64) << 32 | r.dest as u64
+    }
+
+    #[inline(always)]
+    pub fn locate<A: Family>(packet: *const Packet<A>, now: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => super::locate(packet, &tables(), now).code(),
+            None => Located::Pass.code(),
+        }
+    }
+
+    #[inline(always)]
+    pub fn open<A: Family>(packet: *mut Packet<A>, now: u32) -> u64 {
+        match unsafe { packet.as_mut() } {
+            Some(packet) => open_conn(packet, &tables(), now).code(),
+            None => Located::Pass.code(),
+        }
+    }
+
+    #[inline(always)]
+    pub fn mark<A: Family>(packet: *const Packet<A>) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => mark_of(packet, &tables()) as u64,
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    pub fn welcome<A: Family>(packet: *const Packet<A>) -> u64 {
+        match unsafe { packet.as_ref() }.map(|packet| super::welcome(packet, &tables())) {
+            Some(Welcome::To(service)) => service as u64,
+            Some(Welcome::Not(located)) => NOT | located.code(),
+            None => NOT | Located::Pass.code(),
+        }
+    }
+
+    #[inline(always)]
+    pub fn open_to<A: Family>(
+        packet: *const Packet<A>,
+        service: u32,
+        dest: u32,
+        template: u32,
+        now: u32,
+    ) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => {
+                super::open_to(packet, &tables(), service, Remembered { dest, template }, now).code()
+            }
+            None => Located::Pass.code(),
+        }
+    }
+
+    #[inline(always)]
+    pub fn pick_by_hash<A: Family>(packet: *const Packet<A>, service: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => sched::pick_by_hash(packet, &tables(), service).unwrap_or(NONE) as u64,
+            None => NONE as u64,
+        }
+    }
+
+    #[inline(always)]
+    pub fn pick_lblc<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => lblc::pick(packet, &tables(), service, now).map_or(NOBODY, Picked::code),
+            None => NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    pub fn pick_lblcr<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => lblcr::pick(packet, &tables(), service, now).map_or(NOBODY, Picked::code),
+            None => NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    pub fn moved<A: Family>(packet: *const Packet<A>, service: u32, dest: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => mapping::moved(packet, &tables(), service, dest) as u64,
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    pub fn note<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
+        if let Some(packet) = unsafe { packet.as_ref() } {
+            mapping::note(packet, &tables(), service, dest, now);
+        }
+        0
+    }
+
+    #[inline(always)]
+    pub fn set_changed<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
+        if let Some(packet) = unsafe { packet.as_ref() }
+            && let Some(service) = maps::SERVICE.get(service)
+        {
+            lblcr::set_changed(packet, &tables(), service, now);
+        }
+        0
+    }
 }
 
 /// The id of the connection of a client's packet. `ports`: client's and virtual port as on the wire.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_find_inbound(client: u32, virtual_addr: u32, ports: u32, proto: u32) -> u64 {
-    let flow = Flow {
-        client: Be32(client),
-        virtual_addr: Be32(virtual_addr),
-        client_port: Be16(ports as u16),
-        virtual_port: Be16((ports >> 16) as u16),
-        proto: proto as u8,
-    };
-    conn::find_inbound(&tables(), &flow).map_or(NOBODY, |e| e.id as u64)
+    find_inbound(&flow_of(client, virtual_addr, ports, proto))
 }
 
 /// The id of the connection of a server's packet. `ports`: client's and server's port as on the wire.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_find_outbound(client: u32, server: u32, ports: u32, proto: u32) -> u64 {
-    let client = (Be32(client), Be16(ports as u16));
-    let server = (Be32(server), Be16((ports >> 16) as u16));
-    conn::find_outbound(&tables(), proto as u8, server, client).map_or(NOBODY, |e| e.id as u64)
+    find_outbound(&flow_of(client, server, ports, proto))
 }
 
-/// The id of the template or mapping of this flow.
+/// The same for IPv6, whose addresses are too long for numbers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn rlvs_find_kept(flow: *const Flow<Be32>) -> u64 {
+pub extern "C" fn rlvs6_find_inbound(flow: *const Flow<Six>) -> u64 {
     // SAFETY: null, or a flow on the caller's stack.
-    match unsafe { flow.as_ref() } {
-        Some(flow) => conn::find_kept(&tables(), flow).map_or(NOBODY, |e| e.id as u64),
-        None => NOBODY,
-    }
+    unsafe { flow.as_ref() }.map_or(NOBODY, find_inbound)
 }
 
-/// The id of a way that was free and is claimed, for an entry that belongs there; or NONE.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn rlvs_claim(home: u32, step: u32, tag: u32, way: u32) -> u64 {
-    let place = Place { home, step, tag: tag as u8, way: way as u8 };
-    conn::claim::<Be32, _>(&tables(), place) as u64
+pub extern "C" fn rlvs6_find_outbound(flow: *const Flow<Six>) -> u64 {
+    // SAFETY: null, or a flow on the caller's stack.
+    unsafe { flow.as_ref() }.map_or(NOBODY, find_outbound)
 }
 
-/// Is another entry of the same flow there first?
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_rival_wins(new: *const NewEntry<Be32>, mine: u32) -> u64 {
-    let tables = tables();
-    // SAFETY: null, or an entry on the caller's stack.
-    match unsafe { new.as_ref() }.zip(Entry::at(&tables, mine)) {
-        Some((new, mine)) => conn::rival_wins(&tables, mine, new) as u64,
-        None => 1,
-    }
-}
-
-/// Gives the way of a closed entry back.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_release(id: u32) -> u64 {
-    let tables = tables();
-    if let Some(entry) = Entry::at(&tables, id) {
-        conn::release(&tables, entry);
-    }
-    0
-}
-
-/// Closes the entry of this id, if its word is still the one that was seen.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_close(id: u32, seen: u32) -> u64 {
-    let tables = tables();
-    if let Some(entry) = Entry::at(&tables, id) {
-        close_connection(&tables, entry, Word(seen));
-    }
-    0
-}
-
-/// The server that a client had, and in the upper half the link to the template that says so.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_remembered(packet: *const Packet<Be32>, service: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => persist::remembered(packet, &tables(), service, now).map_or(NOBODY, pair),
-        None => NOBODY,
-    }
-}
-
-/// Remembers a client's server: the link to the template, see `persist::remember`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_remember(packet: *const Packet<Be32>, service: u32, dest: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => persist::remember(packet, &tables(), service, dest, now) as u64,
-        None => NONE as u64,
+#[inline(always)]
+fn flow_of(client: u32, other: u32, ports: u32, proto: u32) -> Flow<Be32> {
+    Flow {
+        client: Be32(client),
+        virtual_addr: Be32(other),
+        client_port: Be16(ports as u16),
+        virtual_port: Be16((ports >> 16) as u16),
+        proto: proto as u8,
     }
 }
 
 #[inline(always)]
-fn pair(r: Remembered) -> u64 {
-    (r.template as u64) << 32 | r.dest as u64
+fn find_inbound<A: Family>(flow: &Flow<A>) -> u64 {
+    conn::find_inbound(&tables(), flow).map_or(NOBODY, |e| e.id as u64)
+}
+
+#[inline(always)]
+fn find_outbound<A: Family>(flow: &Flow<A>) -> u64 {
+    conn::find_reply(&tables(), flow).map_or(NOBODY, |e| e.id as u64)
 }
 
 /// The state after a packet, see `rlvs_core::proto::next_state`.
@@ -140,155 +347,26 @@ pub extern "C" fn rlvs_next_state(proto: u32, event: u32, view: u32, state: u32,
     proto::next_state(proto as u8, event as u8, view, state as u8, secure != 0) as u64
 }
 
-/// Opens a connection for a packet: the code of a [`Located`]. One number, whatever happened, so that the verifier need not
-/// follow every way to it through the rest of the story.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_open(packet: *mut Packet<Be32>, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_mut() } {
-        Some(packet) => open_conn(packet, &tables(), now).code(),
-        None => Located::Pass.code(),
-    }
-}
-
-/// A packet's firewall mark.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_mark(packet: *const Packet<Be32>) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => mark_of(packet, &tables()) as u64,
-        None => 0,
-    }
-}
-
-/// The service that a packet opens a connection to; above [`NOT`] the code of a [`Located`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_welcome(packet: *const Packet<Be32>) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() }.map(|packet| welcome(packet, &tables())) {
-        Some(Welcome::To(service)) => service as u64,
-        Some(Welcome::Not(located)) => NOT | located.code(),
-        None => NOT | Located::Pass.code(),
-    }
-}
-pub const NOT: u64 = 1 << 63;
-
-/// Opens a connection for a packet to a destination: the code of a [`Located`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_open_to(
-    packet: *const Packet<Be32>,
-    service: u32,
-    dest: u32,
-    template: u32,
-    now: u32,
-) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => open_to(packet, &tables(), service, Remembered { dest, template }, now).code(),
-        None => Located::Pass.code(),
-    }
-}
-
-/// The destination that a service's scheduler picks, or NONE; a function for each group of schedulers.
+/// The destination that a scheduler which sees no address picks, or NONE: services of both families.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_pick_by_turns(service_id: u32) -> u64 {
-    sched::pick_by_turns(&tables(), service_id).unwrap_or(NONE) as u64
+    sched::pick_by_turns(&tables::<Be32>(), service_id).unwrap_or(NONE) as u64
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_pick_by_load(service_id: u32) -> u64 {
-    sched::pick_by_load(&tables(), service_id).unwrap_or(NONE) as u64
+    sched::pick_by_load(&tables::<Be32>(), service_id).unwrap_or(NONE) as u64
 }
 
 /// What the scheduler wlc would pick.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn rlvs_pick_least(service_id: u32) -> u64 {
-    let tables = tables();
-    match <Kernel<Tc> as Tables<Be32>>::service(&tables, service_id) {
+    let tables = tables::<Be32>();
+    match tables.service(service_id) {
         Some(service) => sched::wlc::pick(&tables, service).unwrap_or(NONE) as u64,
         None => NONE as u64,
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_pick_by_hash(packet: *const Packet<Be32>, service_id: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => sched::pick_by_hash(packet, &tables(), service_id).unwrap_or(NONE) as u64,
-        None => NONE as u64,
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_pick_lblc(packet: *const Packet<Be32>, service_id: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => lblc::pick(packet, &tables(), service_id, now).map_or(NOBODY, Picked::code),
-        None => NOBODY,
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_pick_lblcr(packet: *const Packet<Be32>, service_id: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => lblcr::pick(packet, &tables(), service_id, now).map_or(NOBODY, Picked::code),
-        None => NOBODY,
-    }
-}
-
-/// Moves an address to another server, if it has one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_moved(packet: *const Packet<Be32>, service_id: u32, dest: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => mapping::moved(packet, &tables(), service_id, dest) as u64,
-        None => 0,
-    }
-}
-
-/// Notes that an address got a server.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_note(packet: *const Packet<Be32>, service_id: u32, dest: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    if let Some(packet) = unsafe { packet.as_ref() } {
-        mapping::note(packet, &tables(), service_id, dest, now);
-    }
-    0
-}
-
-/// Notes that the set of servers of an address was changed.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_set_changed(packet: *const Packet<Be32>, service_id: u32, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    if let Some(packet) = unsafe { packet.as_ref() }
-        && let Some(service) = maps::SERVICE.get(service_id)
-    {
-        lblcr::set_changed(packet, &tables(), service, now);
-    }
-    0
-}
-
-/// The first half of the story: the code of a [`Located`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_locate(packet: *const Packet<Be32>, now: u32) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => locate(packet, &tables(), now).code(),
-        None => Located::Pass.code(),
     }
 }

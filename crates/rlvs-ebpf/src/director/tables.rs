@@ -1,8 +1,9 @@
 //! What the brain asks of the world, answered from maps and helpers.
 
+use crate::family::Family;
 use crate::maps;
 use crate::memory::Words;
-use crate::steps::{self, rlvs_find_inbound, rlvs_find_outbound};
+use crate::steps;
 use aya_ebpf::bindings::{
     BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup,
 };
@@ -11,7 +12,7 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use rlvs_core::conn::entry::{NewEntry, Word};
 use rlvs_core::conn::hash::Place;
-use rlvs_core::conn::{Entry, Flow, Sets, Step};
+use rlvs_core::conn::{self, Entry, Flow, Inserted, Outcome, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DROP_REASONS, DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
@@ -24,7 +25,7 @@ use rlvs_core::path::{
 };
 use rlvs_core::proto::View;
 use rlvs_core::sched::{self, Group, Picked, Scheduler};
-use rlvs_core::wire::{Be16, Be32, Packet, ip_proto};
+use rlvs_core::wire::{Be16, Packet, ip_proto};
 
 /// A compile-time [`Layer`].
 pub trait At {
@@ -40,26 +41,32 @@ impl At for Tc {
 }
 
 /// The tables as a program sees them. `context` is what helpers want, `ifindex` where the frame came in.
-pub struct Kernel<L> {
-    pub context: *mut c_void,
-    pub ifindex: u32,
-    pub layer: PhantomData<L>,
+pub struct Kernel<A, L> {
+    context: *mut c_void,
+    ifindex: u32,
+    _kind: PhantomData<(A, L)>,
 }
 
-const AF_INET: u8 = 2;
+impl<A, L> Kernel<A, L> {
+    #[inline(always)]
+    pub fn new(context: *mut c_void, ifindex: u32) -> Self {
+        Kernel { context, ifindex, _kind: PhantomData }
+    }
+}
+
 /// More destinations than any map can hold; a walk ends at the end of its list.
 const MANY: u32 = 1 << 20;
 
 // SAFETY (all map accesses below): values of array maps live as long as the programs; configuration is read only.
-impl<L: At> Sets<Be32> for Kernel<L> {
+impl<A: Family, L: At> Sets<A> for Kernel<A, L> {
     type Set = Words<255>;
     #[inline(always)]
     fn set(&self, index: u32) -> Option<Words<255>> {
-        maps::CONNS.get_ptr_mut(index).map(|p| unsafe { Words::new(p) })
+        A::table().get_ptr_mut(index).map(|p| unsafe { Words::new(p) })
     }
     #[inline(always)]
     fn set_mask(&self) -> u32 {
-        maps::SET_MASK.load()
+        A::set_mask()
     }
     #[inline(always)]
     fn seed(&self) -> u64 {
@@ -67,19 +74,19 @@ impl<L: At> Sets<Be32> for Kernel<L> {
     }
     #[inline(always)]
     fn count(&self) -> u32 {
-        Tables::<Be32>::global(self).map_or(0, |g| g.load(global::CONNS))
+        self.global().map_or(0, |g| g.load(global::conns::<A>()))
     }
     #[inline(always)]
     fn claim(&self, p: Place) -> u32 {
-        steps::rlvs_claim(p.home, p.step, p.tag as u32, p.way as u32) as u32
+        A::claim(p.home, p.step, p.tag as u32, p.way as u32) as u32
     }
     #[inline(always)]
-    fn rival_wins(&self, mine: Entry<Be32, Words<255>>, new: &NewEntry<Be32>) -> bool {
-        steps::rlvs_rival_wins(new, mine.id) != 0
+    fn rival_wins(&self, mine: Entry<A, Words<255>>, new: &NewEntry<A>) -> bool {
+        A::rival_wins(new, mine.id) != 0
     }
     #[inline(always)]
-    fn release(&self, entry: Entry<Be32, Words<255>>) {
-        steps::rlvs_release(entry.id);
+    fn release(&self, entry: Entry<A, Words<255>>) {
+        A::release(entry.id);
     }
     #[inline(always)]
     fn repeat<S: Step>(&self, limit: u32, steps: &mut S) {
@@ -96,48 +103,60 @@ impl<L: At> Sets<Be32> for Kernel<L> {
     }
 }
 
-impl<L: At> Tables<Be32> for Kernel<L> {
+impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     type Mem = Words<15>;
     type Global = Words<63>;
     const LAYER: Layer = L::LAYER;
 
     #[inline(always)]
-    fn find_inbound(&self, f: &Flow<Be32>) -> Option<Entry<Be32, Words<255>>> {
-        let ports = f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16;
-        found(self, rlvs_find_inbound(f.client.0, f.virtual_addr.0, ports, f.proto as u32))
+    fn find_inbound(&self, f: &Flow<A>) -> Option<Entry<A, Words<255>>> {
+        found(self, A::inbound(f))
     }
     #[inline(always)]
-    fn find_outbound(
-        &self,
-        proto: u8,
-        server: (Be32, Be16),
-        client: (Be32, Be16),
-    ) -> Option<Entry<Be32, Words<255>>> {
-        let ports = client.1.0 as u32 | (server.1.0 as u32) << 16;
-        found(self, rlvs_find_outbound(client.0.0, server.0.0, ports, proto as u32))
+    fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Words<255>>> {
+        let flow = Flow {
+            client: client.0,
+            virtual_addr: server.0,
+            client_port: client.1,
+            virtual_port: server.1,
+            proto,
+        };
+        found(self, A::outbound(&flow))
     }
     #[inline(always)]
-    fn find_kept(&self, flow: &Flow<Be32>) -> Option<Entry<Be32, Words<255>>> {
-        found(self, steps::rlvs_find_kept(flow))
+    fn find_kept(&self, flow: &Flow<A>) -> Option<Entry<A, Words<255>>> {
+        found(self, A::find_kept(A::settled(flow)?))
     }
     #[inline(always)]
-    fn close(&self, conn: Entry<Be32, Words<255>>, seen: Word) {
-        steps::rlvs_close(conn.id, seen.0);
+    fn insert(&self, new: NewEntry<A>) -> Inserted {
+        let full = Inserted { outcome: Outcome::Full, id: NONE, word: Word(0) };
+        match A::settled_entry(&new) {
+            Some(new) => conn::insert(self, new),
+            None => full,
+        }
     }
     #[inline(always)]
-    fn mark(&self, packet: &Packet<Be32>) -> u32 {
-        steps::rlvs_mark(packet) as u32
+    fn settled<'f>(&self, flow: &'f Flow<A>) -> Option<&'f Flow<A>> {
+        A::settled(flow)
     }
     #[inline(always)]
-    fn welcome(&self, packet: &Packet<Be32>) -> Welcome {
-        match steps::rlvs_welcome(packet) {
+    fn close(&self, conn: Entry<A, Words<255>>, seen: Word) {
+        A::close(conn.id, seen.0);
+    }
+    #[inline(always)]
+    fn mark(&self, packet: &Packet<A>) -> u32 {
+        A::mark(packet) as u32
+    }
+    #[inline(always)]
+    fn welcome(&self, packet: &Packet<A>) -> Welcome {
+        match A::welcome(packet) {
             code if code & steps::NOT != 0 => Welcome::Not(Located::from_code(code & !steps::NOT)),
             service => Welcome::To(service as u32),
         }
     }
     #[inline(always)]
-    fn open_to(&self, packet: &Packet<Be32>, service: u32, chosen: Remembered, now: u32) -> Located {
-        Located::from_code(steps::rlvs_open_to(packet, service, chosen.dest, chosen.template, now))
+    fn open_to(&self, packet: &Packet<A>, service: u32, chosen: Remembered, now: u32) -> Located {
+        Located::from_code(A::open_to(packet, service, chosen.dest, chosen.template, now))
     }
     #[inline(always)]
     fn pick_least(&self, service: u32) -> Option<u32> {
@@ -145,32 +164,29 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         (id != NONE).then_some(id)
     }
     #[inline(always)]
-    fn remembered(&self, packet: &Packet<Be32>, service: u32, now: u32) -> Option<Remembered> {
-        match steps::rlvs_remembered(packet, service, now) {
-            steps::NOBODY => None,
-            code => Some(Remembered { dest: code as u32, template: (code >> 32) as u32 }),
-        }
+    fn remembered(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Remembered> {
+        remembered(A::remembered(packet, service, now))
     }
     #[inline(always)]
-    fn remember(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) -> u32 {
-        steps::rlvs_remember(packet, service, dest, now) as u32
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> u32 {
+        A::remember(packet, service, dest, now) as u32
     }
     #[inline(always)]
-    fn moved(&self, packet: &Packet<Be32>, service: u32, dest: u32) -> bool {
-        steps::rlvs_moved(packet, service, dest) != 0
+    fn moved(&self, packet: &Packet<A>, service: u32, dest: u32) -> bool {
+        A::moved(packet, service, dest) != 0
     }
     #[inline(always)]
-    fn pick(&self, packet: &Packet<Be32>, service: u32, now: u32) -> Option<Picked> {
+    fn pick(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Picked> {
         let scheduler = maps::SERVICE.get(service)?.scheduler;
         let id = match sched::group(scheduler) {
             Group::Turns => steps::rlvs_pick_by_turns(service),
             Group::Load => steps::rlvs_pick_by_load(service),
-            Group::Hash => steps::rlvs_pick_by_hash(packet, service),
+            Group::Hash => A::pick_by_hash(packet, service),
             Group::Locality => {
                 let code = if scheduler == Scheduler::Lblc as u8 {
-                    steps::rlvs_pick_lblc(packet, service, now)
+                    A::pick_lblc(packet, service, now)
                 } else {
-                    steps::rlvs_pick_lblcr(packet, service, now)
+                    A::pick_lblcr(packet, service, now)
                 };
                 return (code != steps::NOBODY).then_some(Picked::from_code(code));
             }
@@ -179,12 +195,12 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         (id != NONE).then_some(Picked::known(id))
     }
     #[inline(always)]
-    fn note(&self, packet: &Packet<Be32>, service: u32, dest: u32, now: u32) {
-        steps::rlvs_note(packet, service, dest, now);
+    fn note(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) {
+        A::note(packet, service, dest, now);
     }
     #[inline(always)]
-    fn set_changed(&self, packet: &Packet<Be32>, service: u32, now: u32) {
-        steps::rlvs_set_changed(packet, service, now);
+    fn set_changed(&self, packet: &Packet<A>, service: u32, now: u32) {
+        A::set_changed(packet, service, now);
     }
 
     #[inline(always)]
@@ -250,15 +266,15 @@ impl<L: At> Tables<Be32> for Kernel<L> {
         unsafe { helpers::bpf_get_prandom_u32() }
     }
     #[inline(always)]
-    fn route(&self, to: Be32, hop: &mut Hop<Be32>) {
-        route(self.context, self.ifindex, to, hop)
+    fn route(&self, to: A, hop: &mut Hop<A>) {
+        route(self.context, self.ifindex, &to, hop)
     }
     #[inline(always)]
-    fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<Be32>) {
+    fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<A>) {
         if dest.hint_ifindex != 0 {
             hop.flags = hop_flag::ROUTED;
             hop.ifindex = dest.hint_ifindex;
-            hop.via = dest.hint_via[0];
+            hop.via = A::from_words(|i| dest.hint_via[i & 3]);
             hop.mtu = dest.hint_mtu;
         }
     }
@@ -274,7 +290,7 @@ impl<L: At> Tables<Be32> for Kernel<L> {
     /// XDP leaves to TC what needs a neighbour, a checksum to be completed, an ICMP answer, or an interface that
     /// cannot take its frames.
     #[inline(always)]
-    fn can_finish(&self, packet: &Packet<Be32>, decision: Decision, plan: &Plan<Be32>) -> bool {
+    fn can_finish(&self, packet: &Packet<A>, decision: Decision, plan: &Plan<A>) -> bool {
         if L::LAYER == Layer::Stack {
             return true;
         }
@@ -293,9 +309,15 @@ impl<L: At> Tables<Be32> for Kernel<L> {
     }
 }
 
+/// What a step remembered.
+#[inline(always)]
+fn remembered(code: u64) -> Option<Remembered> {
+    (code != steps::NOBODY).then_some(Remembered { dest: code as u32, template: (code >> 32) as u32 })
+}
+
 /// The entry that a step found.
 #[inline(always)]
-fn found<L: At>(tables: &Kernel<L>, id: u64) -> Option<Entry<Be32, Words<255>>> {
+fn found<A: Family, L: At>(tables: &Kernel<A, L>, id: u64) -> Option<Entry<A, Words<255>>> {
     if id > u32::MAX as u64 {
         return None;
     }
@@ -334,16 +356,16 @@ unsafe extern "C" fn step<K: Look>(_: u64, walk: *mut c_void) -> i64 {
 
 /// The kernel's route and neighbour for an address. The kernel refuses where forwarding is off for the interface.
 #[inline(never)]
-fn route(context: *mut c_void, ifindex: u32, to: Be32, hop: &mut Hop<Be32>) {
+fn route<A: Family>(context: *mut c_void, ifindex: u32, to: &A, hop: &mut Hop<A>) {
     hop.flags = 0;
     // Words, because clearing a struct of bytes becomes a call with a loop.
     let mut words = [0u64; size_of::<bpf_fib_lookup>() / 8];
     // SAFETY: the same size, a stricter alignment, and all zero is a valid value of this plain C struct.
     let ask = unsafe { &mut *(&raw mut words).cast::<bpf_fib_lookup>() };
-    ask.family = AF_INET;
+    ask.family = A::NUMBER;
     ask.ifindex = ifindex;
     ask.__bindgen_anon_1.tot_len = 1; // makes it report the MTU
-    ask.__bindgen_anon_4.ipv4_dst = to.0;
+    to.ask_for(ask);
     // SAFETY: the context of the running program, and a struct of the size given.
     let answer =
         unsafe { helpers::bpf_fib_lookup(context, ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
@@ -356,11 +378,9 @@ fn route(context: *mut c_void, ifindex: u32, to: Be32, hop: &mut Hop<Be32>) {
     }
     hop.flags = hop_flag::ROUTED;
     hop.ifindex = ask.ifindex;
-    // SAFETY: both fields are plain integers.
-    unsafe {
-        hop.via = Be32(ask.__bindgen_anon_4.ipv4_dst);
-        hop.mtu = ask.__bindgen_anon_1.mtu_result as u32;
-    }
+    hop.via = A::next_hop(ask);
+    // SAFETY: all fields of the union are plain integers.
+    hop.mtu = unsafe { ask.__bindgen_anon_1.mtu_result } as u32;
     if answer == BPF_FIB_LKUP_RET_SUCCESS {
         hop.flags |= hop_flag::RESOLVED;
         let (d, s) = (ask.dmac, ask.smac);

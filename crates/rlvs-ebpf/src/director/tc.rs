@@ -5,8 +5,9 @@
 //! header of every cloned packet).
 
 use crate::answer::answer;
+use crate::family::{Family, Six};
 use crate::frame::{Bytes, ptr};
-use crate::steps::{rlvs_locate, rlvs_open};
+use crate::maps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use aya_ebpf::bindings::{
@@ -16,15 +17,14 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use core::marker::PhantomData;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, parse};
+use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, read, read6};
 
-/// Ethernet, the longest IPv4 header, and a TCP header without options.
+/// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
 const IP: u32 = eth::HEADER_LEN as u32;
 
@@ -41,31 +41,51 @@ fn run(skb: *mut __sk_buff) -> i32 {
     };
     // Frames for other hosts pass by on ports of bridges and on interfaces that listen to everything.
     const PACKET_HOST: u32 = 0;
-    if protocol as u16 != EtherType::IPV4.0.0 || kind != PACKET_HOST {
+    if kind != PACKET_HOST {
         return TC_ACT_OK;
     }
-    let packet = match parse(bytes(skb)) {
-        Ok(packet) => packet,
-        Err(Skip::Malformed) => match parse_pulled(skb) {
-            Some(packet) => packet,
-            None => return TC_ACT_OK,
+    match EtherType(Be16(protocol as u16)) {
+        EtherType::IPV4 => {
+            let mut packet = Packet::<Be32>::empty();
+            if reads(skb, |frame| read(frame, &mut packet)) { carry_out(skb, &mut packet) } else { TC_ACT_OK }
+        }
+        EtherType::IPV6 => match read_ipv6(skb) {
+            Some(packet) => carry_out(skb, packet),
+            None => TC_ACT_OK,
         },
-        Err(_) => return TC_ACT_OK,
-    };
-    carry_out(skb, packet)
+        _ => TC_ACT_OK,
+    }
 }
 
-/// The headers may not lie in the linear part: have them moved there, and try once more.
 #[inline(always)]
-fn parse_pulled(skb: *mut __sk_buff) -> Option<Packet<Be32>> {
-    // SAFETY: the context of the running program.
-    unsafe {
-        let len = (&raw const (*skb).len).read_volatile();
-        if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
-            return None;
+fn read_ipv6(skb: *mut __sk_buff) -> Option<&'static mut Packet<Six>> {
+    let scratch = maps::scratch()?;
+    is_ipv6(skb, &mut scratch.packet).then_some(&mut scratch.packet)
+}
+
+/// A function of its own: it shares no stack with what follows.
+#[inline(never)]
+fn is_ipv6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> bool {
+    reads(skb, |frame| read6(frame, packet))
+}
+
+/// Can the packet be read? The headers may not lie in the linear part: then has them moved there, and tries once more.
+#[inline(always)]
+fn reads(skb: *mut __sk_buff, mut read: impl FnMut(Bytes) -> Result<(), Skip>) -> bool {
+    match read(bytes(skb)) {
+        Ok(()) => true,
+        Err(Skip::Malformed) => {
+            // SAFETY: the context of the running program.
+            unsafe {
+                let len = (&raw const (*skb).len).read_volatile();
+                if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
+                    return false;
+                }
+            }
+            read(bytes(skb)).is_ok()
         }
+        Err(_) => false,
     }
-    parse(bytes(skb)).ok()
 }
 
 #[inline(always)]
@@ -80,7 +100,7 @@ fn bytes(skb: *mut __sk_buff) -> Bytes {
 }
 
 #[inline(always)]
-fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
+fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     // SAFETY: the context of the running program.
     let (gso_size, mark) =
         unsafe { ((&raw const (*skb).gso_size).read_volatile(), (&raw const (*skb).mark).read_volatile()) };
@@ -89,39 +109,98 @@ fn carry_out(skb: *mut __sk_buff, mut packet: Packet<Be32>) -> i32 {
         packet.segment_len = 0;
     }
     let now = jiffies();
-    let mut located = rlvs_locate(&packet, now);
+    let mut located = A::locate(packet, now);
     if located == Located::New.code() {
-        located = rlvs_open(&mut packet, now);
+        located = A::open(packet, now);
     }
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    rlvs_tc_finish(skb, &packet, located, now) as i32
+    A::tc_finish(skb, packet, located, now) as i32
 }
 
-/// The second half of the story and what comes of it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_tc_finish(
-    skb: *mut __sk_buff,
-    packet: *const Packet<Be32>,
-    located: u64,
-    now: u32,
-) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => finish(skb, packet, located, now) as u64,
-        None => TC_ACT_OK as u64,
-    }
+/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
+/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
+pub trait SecondHalf: Sized {
+    fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
+    fn tc_decide(
+        skb: *mut __sk_buff,
+        packet: *const Packet<Self>,
+        located: u64,
+        now: u32,
+        plan: *mut Plan<Self>,
+    ) -> u64;
+}
+
+macro_rules! second_half {
+    ($family:ty, $finish:ident, $decide:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $finish(
+            skb: *mut __sk_buff,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+        ) -> u64 {
+            // SAFETY: null, or a packet of the caller's.
+            match unsafe { packet.as_ref() } {
+                Some(packet) => finish(skb, packet, located, now) as u64,
+                None => TC_ACT_OK as u64,
+            }
+        }
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $decide(
+            skb: *mut __sk_buff,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+            plan: *mut Plan<$family>,
+        ) -> u64 {
+            // SAFETY: null, or the caller's.
+            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
+                Some((packet, plan)) => decide(skb, packet, located, now, plan),
+                None => Decision::PASS.0,
+            }
+        }
+        impl SecondHalf for $family {
+            #[inline(always)]
+            fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<$family>, located: u64, now: u32) -> u64 {
+                $finish(skb, packet, located, now)
+            }
+            #[inline(always)]
+            fn tc_decide(
+                skb: *mut __sk_buff,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+                plan: *mut Plan<$family>,
+            ) -> u64 {
+                $decide(skb, packet, located, now, plan)
+            }
+        }
+    };
+}
+second_half!(Be32, rlvs_tc_finish, rlvs_tc_decide);
+second_half!(Six, rlvs6_tc_finish, rlvs6_tc_decide);
+
+#[inline(always)]
+fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
+    A::with_plan(|plan| finish_with(skb, packet, located, now, plan)).unwrap_or(TC_ACT_OK)
 }
 
 #[inline(always)]
-fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) -> i32 {
+fn finish_with<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    located: u64,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> i32 {
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
-    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
-    let mut plan = Plan::empty();
-    match Decision(rlvs_tc_decide(skb, packet, located, now, &mut plan)).verdict() {
+    let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
+    match Decision(A::tc_decide(skb, packet, located, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -131,7 +210,7 @@ fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) ->
             count_drop(reason);
             answer(skb, packet, error, &tables, &mut plan.hop)
         }
-        Verdict::Forward => match apply(skb, packet, &plan) {
+        Verdict::Forward => match apply(skb, packet, plan) {
             Some(()) => leave(skb, &plan.hop),
             None => {
                 count_drop(DropReason::EditFailed);
@@ -141,50 +220,42 @@ fn finish(skb: *mut __sk_buff, packet: &Packet<Be32>, located: u64, now: u32) ->
     }
 }
 
-/// What becomes of the packet: the code of a [`Decision`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_tc_decide(
+#[inline(always)]
+fn decide<A: Family>(
     skb: *mut __sk_buff,
-    packet: *const Packet<Be32>,
+    packet: &Packet<A>,
     located: u64,
     now: u32,
-    plan: *mut Plan<Be32>,
+    plan: &mut Plan<A>,
 ) -> u64 {
-    // SAFETY: the context of the running program; the others null, or on the caller's stack.
-    let (ifindex, packet, plan) =
-        unsafe { ((&raw const (*skb).ingress_ifindex).read_volatile(), packet.as_ref(), plan.as_mut()) };
-    let tables = Kernel::<Tc> { context: skb.cast(), ifindex, layer: PhantomData };
-    match packet.zip(plan) {
-        Some((packet, plan)) => deliver(packet, Located::from_code(located), &tables, now, plan).0,
-        None => Decision::PASS.0,
-    }
+    // SAFETY: the context of the running program.
+    let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
+    let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
+    deliver(packet, Located::from_code(located), &tables, now, plan).0
 }
 
 /// Changes the packet as planned.
 #[inline(never)]
-fn apply(skb: *mut __sk_buff, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
+fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     let new = fwd::rewritten(packet, &plan.edit);
-    let (mut src, mut dst) = (packet.src, packet.dst);
+    let mut addresses = (packet.src, packet.dst);
     if plan.edit.kind == Kind::Nat {
-        (src, dst) = plan.edit.rewrite.addresses(packet);
+        addresses = plan.edit.rewrite.addresses(packet);
     }
-    // TTL, protocol, checksum, both addresses: twelve bytes in a row.
-    let ttl_word = [new.ttl, packet.proto, new.ip_check.bytes()[0], new.ip_check.bytes()[1]];
-    let part = [Be32::from_bytes(ttl_word), src, dst];
-    store(skb, IP + ipv4::TTL_AT as u32, &part)?;
+    A::store_head(skb, packet, &new, addresses)?;
     match plan.edit.kind {
         Kind::Direct => Some(()),
         Kind::Nat => translate(skb, packet, &plan.edit.rewrite),
+        Kind::Tunnel if A::WORDS > 1 => None, // user space accepts no such rule
         Kind::Tunnel => encapsulate(skb, packet, &plan.edit.encap),
     }
 }
 
 /// Port and transport checksum of a translated packet.
 #[inline(always)]
-fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
+fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
     let l4_at = packet.l4_at as u32;
-    store(skb, l4_at, &rewrite.ports(packet))?;
+    store(skb, l4_at, &rewrite.ports(packet), 0)?;
     if packet.proto == ip_proto::SCTP {
         return Some(()); // its sum covers no address, and its port is not translated
     }
@@ -207,18 +278,18 @@ fn translate(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>
 
 /// A datagram without checksum gets one, as IPVS does.
 #[inline(always)]
-fn complete_udp_sum(skb: *mut __sk_buff, packet: &Packet<Be32>, rewrite: &Rewrite<Be32>) -> Option<()> {
+fn complete_udp_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
     let (src, dst) = rewrite.addresses(packet);
     let start = checksum::pseudo(src, dst, packet.proto, packet.l4_len());
     let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
     let check = checksum::finish(sum);
     let check = if check.0 == 0 { Be16(0xffff) } else { check };
-    store(skb, packet.l4_at as u32 + 6, &check)
+    store(skb, packet.l4_at as u32 + 6, &check, 0)
 }
 
 /// Makes room behind the Ethernet header and writes the outer IP header there.
 #[inline(always)]
-fn encapsulate(skb: *mut __sk_buff, packet: &Packet<Be32>, encap: &Encap) -> Option<()> {
+fn encapsulate<A>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &Encap) -> Option<()> {
     let mut flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 as u64;
     if packet.proto != ip_proto::TCP {
         flags |= BPF_F_ADJ_ROOM_FIXED_GSO as u64;
@@ -228,31 +299,35 @@ fn encapsulate(skb: *mut __sk_buff, packet: &Packet<Be32>, encap: &Encap) -> Opt
     if made != 0 {
         return None;
     }
-    store(skb, IP, &encap.outer.words())
+    store(skb, IP, &encap.outer.words(), 0)
 }
 
 /// Sends the packet out: with the cached addresses, or through the kernel's neighbour table, which resolves what is
 /// not known yet.
 #[inline(always)]
-pub fn leave(skb: *mut __sk_buff, hop: &Hop<Be32>) -> i32 {
+pub fn leave<A: Family>(skb: *mut __sk_buff, hop: &Hop<A>) -> i32 {
     if hop.flags & (hop_flag::RESOLVED | hop_flag::PROBE) == hop_flag::RESOLVED {
-        if store(skb, 0, &hop.macs).is_none() {
+        if store(skb, 0, &hop.macs, 0).is_none() {
             return TC_ACT_SHOT;
         }
         // SAFETY: plain numbers.
         return unsafe { helpers::bpf_redirect(hop.ifindex, 0) as i32 };
     }
-    const AF_INET: u32 = 2;
-    let mut neighbour = [AF_INET, hop.via.0, 0, 0, 0]; // bpf_redir_neigh
+    let mut neighbour = [A::NUMBER as u32, 0, 0, 0, 0]; // bpf_redir_neigh
+    let mut i = 0;
+    while i < A::WORDS {
+        neighbour[1 + i] = hop.via.word(i).0;
+        i += 1;
+    }
     let size = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: five words are as large as the struct, and its size is passed along.
     unsafe { helpers::bpf_redirect_neigh(hop.ifindex, neighbour.as_mut_ptr().cast(), size, 0) as i32 }
 }
 
-/// Writes a value into the packet.
+/// Writes a value into the packet; `flags` are those of `bpf_skb_store_bytes`.
 #[inline(always)]
-pub fn store<T>(skb: *mut __sk_buff, at: u32, value: &T) -> Option<()> {
+pub fn store<T>(skb: *mut __sk_buff, at: u32, value: &T, flags: u64) -> Option<()> {
     // SAFETY: the context of the running program, and a value of the size given.
-    let done = unsafe { helpers::bpf_skb_store_bytes(skb, at, ptr(value), size_of::<T>() as u32, 0) };
+    let done = unsafe { helpers::bpf_skb_store_bytes(skb, at, ptr(value), size_of::<T>() as u32, flags) };
     (done == 0).then_some(())
 }

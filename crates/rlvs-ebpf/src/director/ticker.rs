@@ -1,18 +1,19 @@
-//! The kernel timer, sixteen times a second: sweeps a sixteenth of the connection table, takes the counters of a part of the
+//! The kernel timer, sixteen times a second: sweeps a sixteenth of the connection tables, takes the counters of a part of the
 //! destinations for their rates, and once a second looks after the defences.
 
+use crate::family::{Family, Six};
 use crate::maps;
 use crate::memory::Words;
-use crate::tables::{Kernel, Tc, jiffies};
+use crate::steps::tables;
+use crate::tables::jiffies;
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
-use core::marker::PhantomData;
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{global, rates, stats};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::estimate::{self, Five};
-use rlvs_core::path::{Tables, drops_entries, sweep_set, thin_set};
+use rlvs_core::path::{drops_entries, sweep_set, thin_set};
 use rlvs_core::wire::Be32;
 
 const SLICES: u32 = 16;
@@ -46,9 +47,8 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut c_void, timer: *mut c_vo
     if let Some(global) = global() {
         let ticks = global.load(global::TICKS).wrapping_add(1);
         global.store(global::TICKS, ticks);
-        if global.load(global::CONNS) != 0 {
-            sweep(global);
-        }
+        sweep::<Be32>(global);
+        sweep::<Six>(global);
         if ticks % SLICES == 0 {
             watch();
         }
@@ -65,12 +65,6 @@ fn global() -> Option<Words<63>> {
     maps::GLOBAL.get_ptr_mut(0).map(|p| unsafe { Words::new(p) })
 }
 
-/// Tables for steps that ask no helper which wants a context.
-#[inline(always)]
-fn tables() -> Kernel<Tc> {
-    Kernel { context: core::ptr::null_mut(), ifindex: 0, layer: PhantomData }
-}
-
 /// `bpf_loop` with a context of our own.
 #[inline(always)]
 fn each<C>(count: u32, body: unsafe extern "C" fn(u64, *mut c_void) -> i64, context: &mut C) {
@@ -85,50 +79,65 @@ struct Slice {
 }
 
 #[inline(always)]
-fn sweep(global: Words<63>) {
-    let mask = maps::SET_MASK.load();
+fn sweep<A: Family>(global: Words<63>) {
+    if global.load(global::conns::<A>()) == 0 {
+        return;
+    }
+    let mask = A::set_mask();
     let count = (mask.wrapping_add(1) / SLICES).max(1);
-    let first = global.load(global::SWEEP_AT) & mask;
-    each(count, sweep_one, &mut Slice { first, now: jiffies() });
-    global.store(global::SWEEP_AT, first.wrapping_add(count));
+    let first = global.load(A::SWEEP_AT) & mask;
+    each(count, sweep_one::<A>, &mut Slice { first, now: jiffies() });
+    global.store(A::SWEEP_AT, first.wrapping_add(count));
 }
 
-/// The whole table at once.
+/// Both tables at once.
 #[inline(always)]
 pub fn sweep_all() -> i32 {
-    each(maps::SET_MASK.load().wrapping_add(1), sweep_one, &mut Slice { first: 0, now: jiffies() });
+    sweep_table::<Be32>();
+    sweep_table::<Six>();
     0
 }
 
-unsafe extern "C" fn sweep_one(i: u64, slice: *mut c_void) -> i64 {
+#[inline(always)]
+fn sweep_table<A: Family>() {
+    each(A::set_mask().wrapping_add(1), sweep_one::<A>, &mut Slice { first: 0, now: jiffies() });
+}
+
+unsafe extern "C" fn sweep_one<A: Family>(i: u64, slice: *mut c_void) -> i64 {
     // SAFETY: the pointer that `each` gave to `bpf_loop`.
     let slice = unsafe { &*slice.cast::<Slice>() };
-    let index = slice.first.wrapping_add(i as u32) & maps::SET_MASK.load();
-    sweep_set::<Be32, _>(&tables(), index, slice.now);
+    let index = slice.first.wrapping_add(i as u32) & A::set_mask();
+    sweep_set(&tables::<A>(), index, slice.now);
     0
 }
 
-/// Which automatic defences act; drops entries if that is one of them.
+/// Which automatic defences act; drops entries if that is one of them. The memory they watch is IPv4's table.
 #[inline(never)]
 pub fn watch() -> i32 {
-    let tables = tables();
-    let Some((settings, global)) = <Kernel<Tc> as Tables<Be32>>::settings(&tables).zip(global()) else {
+    let Some((settings, global)) = maps::SETTINGS.get(0).zip(global()) else {
         return 1;
     };
     let sets = maps::SET_MASK.load().wrapping_add(1);
     rlvs_core::path::watch(settings, global, sets.wrapping_mul(15));
     if drops_entries(settings, global) {
-        each((sets / 32).max(1), thin_one, &mut Slice { first: 0, now: jiffies() });
+        thin::<Be32>();
+        thin::<Six>();
     }
     0
 }
 
-unsafe extern "C" fn thin_one(_: u64, slice: *mut c_void) -> i64 {
+#[inline(always)]
+fn thin<A: Family>() {
+    let sets = A::set_mask().wrapping_add(1);
+    each((sets / 32).max(1), thin_one::<A>, &mut Slice { first: 0, now: jiffies() });
+}
+
+unsafe extern "C" fn thin_one<A: Family>(_: u64, slice: *mut c_void) -> i64 {
     // SAFETY: the pointer that `each` gave to `bpf_loop`.
     let slice = unsafe { &*slice.cast::<Slice>() };
     // SAFETY: a plain number.
-    let index = unsafe { helpers::bpf_get_prandom_u32() } & maps::SET_MASK.load();
-    thin_set::<Be32, _>(&tables(), index, slice.now);
+    let index = unsafe { helpers::bpf_get_prandom_u32() } & A::set_mask();
+    thin_set(&tables::<A>(), index, slice.now);
     0
 }
 

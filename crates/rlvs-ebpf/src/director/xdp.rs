@@ -1,19 +1,19 @@
 //! XDP: the common case, before the kernel has done anything with the frame.
 
+use crate::family::{Family, Six};
 use crate::frame::{At, Bytes};
-use crate::steps::{rlvs_locate, rlvs_open};
+use crate::maps;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use core::marker::PhantomData;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be32, Frame, Packet, ip_proto, ipv4, parse};
+use rlvs_core::wire::{Be32, Frame, Packet, Skip, ip_proto, ipv4, read, read6};
 
 #[xdp(frags)]
 pub fn rlvs_xdp(context: XdpContext) -> u32 {
@@ -27,49 +27,134 @@ pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn run(context: *mut xdp_md) -> u32 {
-    let (frame, _) = bounds(context);
-    let Ok(mut packet) = parse(frame) else {
-        return XDP_PASS;
-    };
-    packet.from_driver = true;
-    let now = jiffies();
-    let mut located = rlvs_locate(&packet, now);
-    if located == Located::New.code() {
-        located = rlvs_open(&mut packet, now);
-    }
-    if located == Located::Pass.code() {
-        return XDP_PASS;
-    }
-    rlvs_xdp_finish(context, &packet, located, now) as u32
-}
-
-/// The second half of the story and what comes of it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_xdp_finish(
-    context: *mut xdp_md,
-    packet: *const Packet<Be32>,
-    located: u64,
-    now: u32,
-) -> u64 {
-    // SAFETY: null, or a packet on the caller's stack.
-    match unsafe { packet.as_ref() } {
-        Some(packet) => finish(context, packet, located, now) as u64,
-        None => XDP_PASS as u64,
+    let mut packet = Packet::<Be32>::empty();
+    match read(bounds(context).0, &mut packet) {
+        Ok(()) => carry_out(context, &mut packet),
+        Err(Skip::OtherLink) => match read_ipv6(context) {
+            Some(packet) => carry_out(context, packet),
+            None => XDP_PASS,
+        },
+        Err(_) => XDP_PASS,
     }
 }
 
 #[inline(always)]
-fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -> u32 {
+fn read_ipv6(context: *mut xdp_md) -> Option<&'static mut Packet<Six>> {
+    let scratch = maps::scratch()?;
+    is_ipv6(context, &mut scratch.packet).then_some(&mut scratch.packet)
+}
+
+/// A function of its own: it shares no stack with what follows.
+#[inline(never)]
+fn is_ipv6(context: *mut xdp_md, packet: &mut Packet<Six>) -> bool {
+    read6(bounds(context).0, packet).is_ok()
+}
+
+#[inline(always)]
+fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
+    packet.from_driver = true;
+    let now = jiffies();
+    let mut located = A::locate(packet, now);
+    if located == Located::New.code() {
+        located = A::open(packet, now);
+    }
+    if located == Located::Pass.code() {
+        return XDP_PASS;
+    }
+    A::xdp_finish(context, packet, located, now) as u32
+}
+
+/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
+/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
+pub trait SecondHalf: Sized {
+    fn xdp_finish(context: *mut xdp_md, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
+    fn xdp_decide(
+        context: *mut xdp_md,
+        packet: *const Packet<Self>,
+        located: u64,
+        now: u32,
+        plan: *mut Plan<Self>,
+    ) -> u64;
+}
+
+macro_rules! second_half {
+    ($family:ty, $finish:ident, $decide:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $finish(
+            context: *mut xdp_md,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+        ) -> u64 {
+            // SAFETY: null, or a packet of the caller's.
+            match unsafe { packet.as_ref() } {
+                Some(packet) => finish(context, packet, located, now) as u64,
+                None => XDP_PASS as u64,
+            }
+        }
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $decide(
+            context: *mut xdp_md,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+            plan: *mut Plan<$family>,
+        ) -> u64 {
+            // SAFETY: null, or the caller's.
+            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
+                Some((packet, plan)) => decide(context, packet, located, now, plan),
+                None => Decision::PASS.0,
+            }
+        }
+        impl SecondHalf for $family {
+            #[inline(always)]
+            fn xdp_finish(
+                context: *mut xdp_md,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+            ) -> u64 {
+                $finish(context, packet, located, now)
+            }
+            #[inline(always)]
+            fn xdp_decide(
+                context: *mut xdp_md,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+                plan: *mut Plan<$family>,
+            ) -> u64 {
+                $decide(context, packet, located, now, plan)
+            }
+        }
+    };
+}
+second_half!(Be32, rlvs_xdp_finish, rlvs_xdp_decide);
+second_half!(Six, rlvs6_xdp_finish, rlvs6_xdp_decide);
+
+#[inline(always)]
+fn finish<A: Family>(context: *mut xdp_md, packet: &Packet<A>, located: u64, now: u32) -> u32 {
+    A::with_plan(|plan| finish_with(context, packet, located, now, plan)).unwrap_or(XDP_PASS)
+}
+
+#[inline(always)]
+fn finish_with<A: Family>(
+    context: *mut xdp_md,
+    packet: &Packet<A>,
+    located: u64,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> u32 {
     let (frame, ifindex) = bounds(context);
-    let mut plan = Plan::empty();
-    match Decision(rlvs_xdp_decide(context, packet, located, now, &mut plan)).verdict() {
+    match Decision(A::xdp_decide(context, packet, located, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
             XDP_DROP
         }
-        Verdict::Forward => match apply(context, frame, packet, &plan) {
+        Verdict::Forward => match applied(context, frame, packet, plan) {
             Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
             // SAFETY: plain numbers.
             Some(()) => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
@@ -81,23 +166,17 @@ fn finish(context: *mut xdp_md, packet: &Packet<Be32>, located: u64, now: u32) -
     }
 }
 
-/// What becomes of the packet: the code of a [`Decision`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn rlvs_xdp_decide(
+#[inline(always)]
+fn decide<A: Family>(
     context: *mut xdp_md,
-    packet: *const Packet<Be32>,
+    packet: &Packet<A>,
     located: u64,
     now: u32,
-    plan: *mut Plan<Be32>,
+    plan: &mut Plan<A>,
 ) -> u64 {
-    let (_, ifindex) = bounds(context);
-    let tables = Kernel::<Xdp> { context: context.cast(), ifindex, layer: PhantomData };
-    // SAFETY: null, or on the caller's stack.
-    match unsafe { packet.as_ref().zip(plan.as_mut()) } {
-        Some((packet, plan)) => deliver(packet, Located::from_code(located), &tables, now, plan).0,
-        None => Decision::PASS.0,
-    }
+    let ifindex = bounds(context).1;
+    let tables = Kernel::<A, Xdp>::new(context.cast(), ifindex);
+    deliver(packet, Located::from_code(located), &tables, now, plan).0
 }
 
 /// The frame's bounds and where it came in.
@@ -111,21 +190,28 @@ fn bounds(context: *mut xdp_md) -> (Bytes, u32) {
     }
 }
 
+/// For IPv6 a function of its own, because of the stack.
+#[inline(always)]
+fn applied<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+    #[inline(never)]
+    fn apart<A: Family>(context: *mut xdp_md, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+        apply(context, bounds(context).0, packet, plan)
+    }
+    if A::WORDS == 1 { apply(context, frame, packet, plan) } else { apart(context, packet, plan) }
+}
+
 /// Changes the frame as planned.
 #[inline(always)]
-fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, plan: &Plan<Be32>) -> Option<()> {
-    let head = frame.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
+fn apply<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+    let head = frame.view(0, eth::HEADER_LEN + A::HEADER_LEN)?;
     let new = fwd::rewritten(packet, &plan.edit);
-    const IP: usize = eth::HEADER_LEN;
-    head.set_u8(IP + ipv4::TTL_AT, new.ttl);
-    head.set_be16(IP + ipv4::CHECK_AT, new.ip_check);
+    A::set_ttl(head, &new);
     match plan.edit.kind {
         Kind::Direct => {}
         Kind::Nat => {
             let rewrite = &plan.edit.rewrite;
             let (src, dst) = rewrite.addresses(packet);
-            head.set_be32(IP + ipv4::SRC_AT, src);
-            head.set_be32(IP + ipv4::DST_AT, dst);
+            A::set_addresses(head, src, dst);
             let l4 = frame.view(packet.l4_at as usize & 127, 8)?;
             let ports = rewrite.ports(packet);
             l4.set_be16(0, ports[0]);
@@ -136,6 +222,7 @@ fn apply(context: *mut xdp_md, frame: Bytes, packet: &Packet<Be32>, plan: &Plan<
                 l4.set_be16(6, new.l4_check);
             }
         }
+        Kind::Tunnel if A::WORDS > 1 => return None, // user space accepts no such rule
         Kind::Tunnel => return encapsulate(context, &plan.edit.encap, plan.hop.macs),
     }
     head.set_words(0, plan.hop.macs);
