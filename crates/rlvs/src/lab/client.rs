@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long a single step (connecting, the next bytes, an answer) may take.
@@ -37,13 +37,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(addr: Ipv4Addr, port: u16) -> Result<Connection> {
+    pub fn open(addr: impl Into<IpAddr>, port: u16) -> Result<Connection> {
         Connection::open_within(addr, port, PATIENCE)
     }
 
-    pub fn open_within(addr: Ipv4Addr, port: u16, limit: Duration) -> Result<Connection> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from((addr, port)), limit)
-            .with_context(|| format!("connecting to {addr}:{port}"))?;
+    pub fn open_within(addr: impl Into<IpAddr>, port: u16, limit: Duration) -> Result<Connection> {
+        let to = SocketAddr::from((addr.into(), port));
+        let stream =
+            TcpStream::connect_timeout(&to, limit).with_context(|| format!("connecting to {to}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -128,27 +129,29 @@ impl Connection {
 }
 
 /// One request on a connection of its own: which server answers.
-pub fn who(addr: Ipv4Addr, port: u16) -> Result<String> {
+pub fn who(addr: impl Into<IpAddr>, port: u16) -> Result<String> {
     Connection::open(addr, port)?.who()
 }
 
 /// `requests` connections one after the other; the names of the servers in this order.
-pub fn order_tcp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Vec<String>> {
+pub fn order_tcp(addr: impl Into<IpAddr>, port: u16, requests: usize) -> Result<Vec<String>> {
+    let addr = addr.into();
     in_turn(requests, || who(addr, port))
 }
 
 /// The same, counted.
-pub fn tally_tcp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
+pub fn tally_tcp(addr: impl Into<IpAddr>, port: u16, requests: usize) -> Result<Tally> {
     Ok(count(&order_tcp(addr, port, requests)?))
 }
 
 /// One datagram from a port of its own; which server answers.
-pub fn ask(addr: Ipv4Addr, port: u16, limit: Duration) -> Result<String> {
+pub fn ask(addr: impl Into<IpAddr>, port: u16, limit: Duration) -> Result<String> {
     Asker::open(addr, port)?.ask("what is your name?", limit)
 }
 
 /// `requests` datagrams, each from a port of its own; the names of the servers in this order.
-pub fn order_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Vec<String>> {
+pub fn order_udp(addr: impl Into<IpAddr>, port: u16, requests: usize) -> Result<Vec<String>> {
+    let addr = addr.into();
     // A port that was given back could be given out again, and would not be a new connection.
     let mut open = vec![];
     in_turn(requests, || {
@@ -158,17 +161,17 @@ pub fn order_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Vec<Strin
 }
 
 /// The same, counted.
-pub fn tally_udp(addr: Ipv4Addr, port: u16, requests: usize) -> Result<Tally> {
+pub fn tally_udp(addr: impl Into<IpAddr>, port: u16, requests: usize) -> Result<Tally> {
     Ok(count(&order_udp(addr, port, requests)?))
 }
 
 /// As a whole: a new connection and a download as fast as it goes.
-pub fn download(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
+pub fn download(addr: impl Into<IpAddr>, port: u16, len: u64) -> Result<Transfer> {
     Connection::open(addr, port)?.download(len, |_| ())
 }
 
 /// As a whole: a new connection and an upload as fast as it goes.
-pub fn upload(addr: Ipv4Addr, port: u16, len: u64) -> Result<Transfer> {
+pub fn upload(addr: impl Into<IpAddr>, port: u16, len: u64) -> Result<Transfer> {
     Connection::open(addr, port)?.upload(len, |_| ())
 }
 
@@ -178,8 +181,12 @@ pub struct Asker {
 }
 
 impl Asker {
-    pub fn open(addr: Ipv4Addr, port: u16) -> Result<Asker> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    pub fn open(addr: impl Into<IpAddr>, port: u16) -> Result<Asker> {
+        let addr = addr.into();
+        let socket = match addr {
+            IpAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
+            IpAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
+        };
         socket.connect((addr, port))?;
         Ok(Asker { socket })
     }

@@ -5,14 +5,14 @@
 use super::links;
 use super::namespace;
 use super::offload;
-use super::plan::HostPlan;
+use super::plan::{self, HostPlan};
 use super::registry::{self, LabId};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -49,6 +49,29 @@ impl Host {
     /// `eth0`, `eth1`, …
     pub fn devices(&self) -> Vec<String> {
         (0..self.plan.legs.len()).map(|i| format!("eth{i}")).collect()
+    }
+
+    /// IPv6, which a lab has not until somebody asks for it: each leg gets the [`plan::six`] of its address, and the host
+    /// the default route of its plan.
+    pub fn add_ipv6(&self) -> Result<()> {
+        for dev in ["all", "default", "lo"].into_iter().map(str::to_owned).chain(self.devices()) {
+            let set = |name: &str, value| self.set_sysctl(&format!("net/ipv6/conf/{dev}/{name}"), value);
+            set("accept_dad", "0")?; // addresses are usable at once
+            set("disable_ipv6", "0")?;
+        }
+        if self.plan.sysctls.iter().any(|(name, value)| name == "net/ipv4/ip_forward" && value == "1") {
+            self.set_sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        }
+        for (leg, dev) in self.plan.legs.iter().zip(self.devices()) {
+            self.add_address(&dev, plan::six(leg.addr), 64)?;
+            for &extra in &leg.extra {
+                self.add_address(&dev, plan::six(extra), 128)?;
+            }
+        }
+        match self.plan.routes.iter().find(|route| route.prefix == 0) {
+            Some(route) => self.add_default_route(plan::six(route.via)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn handle(&self) -> &File {
@@ -124,12 +147,12 @@ impl Host {
         links::flush_neighbour(&self.handle, addr)
     }
 
-    pub fn add_address(&self, device: &str, addr: Ipv4Addr, prefix: u8) -> Result<()> {
-        links::add_address(&self.handle, device, addr, prefix)
+    pub fn add_address(&self, device: &str, addr: impl Into<IpAddr>, prefix: u8) -> Result<()> {
+        links::add_address(&self.handle, device, addr.into(), prefix)
     }
 
-    pub fn add_default_route(&self, via: Ipv4Addr) -> Result<()> {
-        links::add_default_route(&self.handle, via)
+    pub fn add_default_route(&self, via: impl Into<IpAddr>) -> Result<()> {
+        links::add_default_route(&self.handle, via.into())
     }
 
     /// Takes an interface up or down; down takes the routes over it away.

@@ -14,7 +14,7 @@ use rtnetlink::packet_route::neighbour::{
 };
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 /// Runs an asynchronous job with a netlink handle of the namespace.
@@ -90,14 +90,20 @@ pub fn configure(host: &File, plan: &HostPlan) -> Result<()> {
 }
 
 /// Adds `addr`/`prefix` to a device.
-pub fn add_address(host: &File, device: &str, addr: Ipv4Addr, prefix: u8) -> Result<()> {
+pub fn add_address(host: &File, device: &str, addr: IpAddr, prefix: u8) -> Result<()> {
     with_netlink(host, async |handle| address(&handle, device, addr, prefix).await)
 }
 
 /// Adds a default route (a link that was taken down has lost its own).
-pub fn add_default_route(host: &File, via: Ipv4Addr) -> Result<()> {
-    let route = Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via };
-    with_netlink(host, async |handle| add_route(&handle, &route).await)
+pub fn add_default_route(host: &File, via: IpAddr) -> Result<()> {
+    with_netlink(host, async |handle| match via {
+        IpAddr::V4(via) => add_route(&handle, &Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via }).await,
+        IpAddr::V6(via) => {
+            let message = RouteMessageBuilder::<Ipv6Addr>::new().gateway(via).build();
+            let request = handle.route().add(message);
+            request.execute().await.with_context(|| format!("default route via {via}"))
+        }
+    })
 }
 
 /// Takes a device up or down.
@@ -130,16 +136,16 @@ pub fn flush_neighbour(host: &File, addr: Ipv4Addr) -> Result<bool> {
 }
 
 async fn configure_leg(handle: &Handle, device: &str, leg: &Leg) -> Result<()> {
-    address(handle, device, leg.addr, 24).await?;
+    address(handle, device, leg.addr.into(), 24).await?;
     for &extra in &leg.extra {
-        address(handle, device, extra, 32).await?;
+        address(handle, device, extra.into(), 32).await?;
     }
     set_up(handle, device, true).await
 }
 
-async fn address(handle: &Handle, device: &str, addr: Ipv4Addr, prefix: u8) -> Result<()> {
+async fn address(handle: &Handle, device: &str, addr: IpAddr, prefix: u8) -> Result<()> {
     let index = index(handle, device).await?;
-    let request = handle.address().add(index, IpAddr::V4(addr), prefix);
+    let request = handle.address().add(index, addr, prefix);
     request.execute().await.with_context(|| format!("address {addr}/{prefix} on {device}"))
 }
 

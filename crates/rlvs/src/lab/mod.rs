@@ -25,7 +25,7 @@ mod registry;
 pub mod responder;
 
 pub use host::Host;
-pub use plan::{Topology, VIP};
+pub use plan::{Topology, VIP, VIP6};
 pub use registry::{end_all, interrupted, remove_kept, sweep};
 
 use anyhow::{Context, Result, bail};

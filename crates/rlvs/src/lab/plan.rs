@@ -16,10 +16,19 @@
 //! A segment is a bridge in a namespace of its own (the "switch"); a leg is a veth pair between host and bridge.
 
 use clap::ValueEnum;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The address clients talk to; the director holds it on its leg in the clients' segment.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+
+/// The same of IPv6.
+pub const VIP6: Ipv6Addr = six(VIP);
+
+/// What has 10.x.0.y has fd00:x::y too, once it has IPv6 ([`Host::add_ipv6`](super::Host::add_ipv6)).
+pub const fn six(addr: Ipv4Addr) -> Ipv6Addr {
+    let [_, net, _, host] = addr.octets();
+    Ipv6Addr::new(0xfd00, net as u16, 0, 0, 0, 0, 0, host as u16)
+}
 
 /// How director and real servers are wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

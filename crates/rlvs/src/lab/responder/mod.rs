@@ -15,7 +15,7 @@ pub mod udp;
 
 use anyhow::Result;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
@@ -27,14 +27,17 @@ pub fn run(name: &str, tcp: &[u16], udp: &[u16]) -> Result<()> {
     let name: Arc<str> = name.into();
     let mut threads = vec![];
     for &port in tcp {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        // Of both families, unless this kernel has no IPv6.
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
         let name = Arc::clone(&name);
         threads.push(thread::spawn(move || tcp::serve(&listener, &name)));
     }
     for &port in udp {
-        let socket = udp::open(port)?;
-        let name = Arc::clone(&name);
-        threads.push(thread::spawn(move || udp::serve(&socket, &name)));
+        for socket in [Some(udp::open(port)?), udp::open6(port).ok()].into_iter().flatten() {
+            let name = Arc::clone(&name);
+            threads.push(thread::spawn(move || udp::serve(&socket, &name)));
+        }
     }
     println!("{READY}");
     std::io::stdout().flush()?;
