@@ -1,9 +1,11 @@
 //! The connection table with several processors at work: real threads on real atomics.
 
+use rlvs_core::conn::entry::Word;
 use rlvs_core::path::DropReason;
 use rlvs_testkit::packet::{ACK, FIN, RST, SYN, at, tcp};
 use rlvs_testkit::random::{Random, with_seeds};
 use rlvs_testkit::{Outcome, Sizes, Stack, World, audit, lab, receive};
+use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,6 +129,95 @@ fn counts_survive_everything_at_once() {
         assert_adds_up(&world);
         assert_eq!(world.connection_count(), 0, "{world}");
     });
+}
+
+/// The same with persistence: connections of one client share a template, which several processors want to make, to use and
+/// to end at once; and with a mapping for each of a few addresses, which lblcr's many threads want to add.
+#[test]
+fn templates_and_mappings_survive_everything_at_once() {
+    with_seeds(6, |seed| {
+        const THREADS: u32 = 3;
+        let mut world = world(32, THREADS as usize, seed);
+        world.order(
+            "-E -t 10.0.0.100:80 -s wlc -p 2\nmark 1 6 81\n-A -f 1 -s lblcr\nsysctl lblcr_expiration=3",
+        );
+        (1..=4).for_each(|n| world.order(&format!("-a -f 1 -r 10.1.0.{n} -g -w 1")));
+        let (busy, templates, mappings) = (AtomicU32::new(THREADS), AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for cpu in 0..THREADS {
+                let (world, busy) = (&world, &busy);
+                scope.spawn(move || {
+                    let mut random = Random::new(seed * 8 + u64::from(cpu));
+                    for _ in 0..3000 {
+                        let flags = random.of(&[SYN, SYN, ACK, FIN | ACK, RST]);
+                        // Two clients, 120 ports.
+                        let client = random.below(120) as u32;
+                        let frame = if random.one_in(2) {
+                            segment(client, flags)
+                        } else {
+                            let to = SocketAddrV4::new((0x0a09_0000 + client % 5).into(), 81);
+                            let from = SocketAddrV4::new(lab::CLIENT, 1000 + client as u16);
+                            lab::from_client(&tcp(from, to, flags).bytes())
+                        };
+                        receive::<Stack>(world, cpu as usize, lab::C0, &frame);
+                    }
+                    busy.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            scope.spawn(|| {
+                while busy.load(Ordering::Relaxed) > 0 {
+                    world.advance(World::HZ / 2);
+                    world.sweep();
+                    let has = |bit| world.entries().filter(|e| e.word().has(bit)).count() as u32;
+                    templates.fetch_max(has(Word::TEMPLATE), Ordering::Relaxed);
+                    mappings.fetch_max(has(Word::MAPPING), Ordering::Relaxed);
+                }
+            });
+        });
+        assert!(templates.load(Ordering::Relaxed) > 0 && mappings.load(Ordering::Relaxed) > 0);
+        assert_adds_up(&world);
+        world.wait_secs(1001);
+        assert_adds_up(&world);
+        assert_eq!(world.connection_count(), 0, "{world}");
+    });
+}
+
+/// All threads open connections of one client at the same moment: one template, and one server for all.
+#[test]
+fn a_client_has_one_template() {
+    const THREADS: usize = 4;
+    let mut world = world(64, THREADS, 1);
+    world.order("-E -t 10.0.0.100:80 -s rr -p 600");
+    let barrier = Barrier::new(THREADS);
+    std::thread::scope(|scope| {
+        for cpu in 0..THREADS {
+            let (world, barrier) = (&world, &barrier);
+            scope.spawn(move || {
+                for round in 0..100 {
+                    barrier.wait();
+                    // Client `round`, one port for each thread.
+                    receive::<Stack>(world, cpu, lab::C0, &segment(round * 60 + cpu as u32, SYN));
+                }
+            });
+        }
+    });
+    assert_adds_up(&world);
+    let all = world.connections();
+    let templates: HashMap<_, _> = all
+        .iter()
+        .filter(|e| e.word().has(Word::TEMPLATE))
+        .map(|e| (e.client().bytes(), (e.dest(), e.children())))
+        .collect();
+    assert_eq!(templates.len(), 100);
+    for e in all.iter().filter(|e| !e.word().has(Word::TEMPLATE)) {
+        assert_eq!(e.dest(), templates[&e.client().bytes()].0, "persistence has one server\n{world}");
+    }
+    let connections = all.len() - 100;
+    assert_eq!(templates.values().map(|(_, children)| *children as usize).sum::<usize>(), connections);
+    assert!(connections > 300, "{connections}");
+    world.wait_secs(661);
+    assert_adds_up(&world);
+    assert_eq!(world.connection_count(), 0, "{world}");
 }
 
 /// An entry's place follows from protocol, client address and client port alone, so that requests and replies meet it
