@@ -14,6 +14,9 @@ pub struct Args {
     /// How often each thing is measured; the median counts
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Measure a part only: packets (by method, direction, size of the table) or schedulers (new connections)
+    #[arg(long, value_parser = ["packets", "schedulers"])]
+    part: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -22,6 +25,9 @@ pub fn run(args: &Args) -> Result<()> {
     bench.current_dir(shell::workspace());
     bench.args(["bench", "--quiet", "--package", "rlvs-control", "--bench", "packet", "--"]);
     bench.arg(format!("--rounds={}", args.rounds));
+    if let Some(part) = &args.part {
+        bench.arg(format!("--part={part}"));
+    }
     if args.json {
         bench.arg("--json");
     }

@@ -12,6 +12,9 @@ const TABLES: [u32; 3] = [1 << 10, 1 << 16, 1 << 20];
 /// A slice in which more than this was passed up met the second at which packets have to go up, and is repeated.
 const FORWARDED: f64 = 0.98;
 const TRIES: usize = 20;
+/// Of each scheduler: with so many servers the time of a new connection is measured.
+const MANY: [u16; 4] = [1, 10, 100, net::MOST_SERVERS];
+pub const SCHEDULERS: [&str; 9] = ["rr", "lc", "wlc", "sed", "nq", "lblc", "lblcr", "sh", "mh"];
 
 pub struct Case {
     name: &'static str,
@@ -36,6 +39,7 @@ pub const CASES: [Case; 4] = [
 pub struct Row {
     pub case: &'static str,
     pub layer: &'static str,
+    pub servers: u16,
     /// 0: each packet opens a new connection.
     pub connections: u32,
     /// Medians over the rounds, nanoseconds per packet: the wrapper with an empty program, what the program takes more,
@@ -52,53 +56,72 @@ pub struct Row {
 }
 
 pub fn measure(case: &Case, net: &Net, rounds: usize) -> Result<Vec<Row>> {
-    let servers = if case.is_reply { 1 } else { net::MOST_SERVERS };
+    let servers = if case.is_reply { 1 } else { net::SERVERS };
+    let what = |layer| What { name: case.name, layer, servers };
     let mut rows = Vec::new();
     let packet = if case.is_reply { stage::reply() } else { stage::request(ACK) };
-    let mut stage = Stage::new(case.method, servers, net)?;
+    let mut stage = Stage::new("rr", case.method, servers, net)?;
     for flows in TABLES {
         stage.fill(flows)?;
         let order = |n| Flows::Shuffled(flows, n);
         for layer in case.layers {
-            rows.push(row(case, *layer, flows, &mut stage, &packet, order, rounds)?);
+            rows.push(row(what(*layer), flows, &mut stage, &packet, order, rounds)?);
         }
     }
     drop(stage);
     if !case.is_reply {
         for layer in case.layers {
-            let mut stage = Stage::new(case.method, servers, net)?;
-            rows.push(row(case, *layer, 0, &mut stage, &stage::request(SYN), Flows::Fresh, rounds)?);
+            let mut stage = Stage::new("rr", case.method, servers, net)?;
+            rows.push(row(what(*layer), 0, &mut stage, &stage::request(SYN), Flows::Fresh, rounds)?);
         }
     }
     Ok(rows)
 }
 
+/// A new connection by a scheduler, by TC: there every packet is finished, while XDP would have one packet for each of many
+/// servers go up every second.
+pub fn measure_scheduler(scheduler: &'static str, net: &Net, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for servers in MANY {
+        let mut stage = Stage::new(scheduler, Method::DirectRoute, servers, net)?;
+        let what = What { name: scheduler, layer: Layer::Tc, servers };
+        rows.push(row(what, 0, &mut stage, &stage::request(SYN), Flows::Fresh, rounds)?);
+    }
+    Ok(rows)
+}
+
+/// What a row is about.
+struct What {
+    name: &'static str,
+    layer: Layer,
+    servers: u16,
+}
+
 /// The median over the rounds; each round is a slice of the empty program and one of ours, right after another.
 fn row(
-    case: &Case,
-    layer: Layer,
+    What { name, layer, servers }: What,
     connections: u32,
     stage: &mut Stage,
     packet: &Packet,
     flows: impl Fn(u64) -> Flows,
     rounds: usize,
 ) -> Result<Row> {
+    // Where each packet walks over all servers, fewer of them.
+    let count = if servers > 100 { stage::SLICE / 10 } else { stage::SLICE };
     let (mut empty, mut net) = (Vec::new(), Vec::new());
     let (mut worst, mut repeated, mut at) = (1.0f64, 0, 0u64);
     // The first round warms up.
     while net.len() < rounds + 1 {
         at += 1 << 17;
         let nothing = stage.empty(layer, packet, flows(at))?;
-        let slice = stage.slice(layer, packet, flows(at))?;
+        let slice = stage.slice(layer, packet, flows(at), count)?;
         if slice.forwarded < FORWARDED {
             repeated += 1;
-            if repeated > TRIES {
+            if repeated > TRIES * rounds {
                 let (word, share) = (layer.word(), slice.forwarded * 100.0);
-                return Err(format!(
-                    "{} in {word}: only {share:.1} % of the packets were forwarded",
-                    case.name
-                )
-                .into());
+                return Err(
+                    format!("{name} in {word}: only {share:.1} % of the packets were forwarded").into()
+                );
             }
             continue;
         }
@@ -108,8 +131,9 @@ fn row(
     }
     let (empty_ns, net_ns) = (median(&mut empty[1..]), median(&mut net[1..]));
     Ok(Row {
-        case: case.name,
+        case: name,
         layer: layer.word(),
+        servers,
         connections,
         empty_ns,
         net_ns,

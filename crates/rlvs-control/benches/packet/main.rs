@@ -19,6 +19,17 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 struct Args {
     json: bool,
     rounds: usize,
+    part: Part,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// Packets by forwarding method, direction and size of the table.
+    Packets,
+    /// New connections by scheduler and number of servers.
+    Schedulers,
 }
 
 fn main() -> ExitCode {
@@ -37,26 +48,37 @@ fn run() -> Result<()> {
     pin_to_last_processor();
     let net = net::build()?;
     let mut rows = Vec::new();
-    for case in cases::CASES {
-        let measured = cases::measure(&case, &net, args.rounds)?;
+    let mut note = |measured: Vec<cases::Row>| {
         if !args.json {
             measured.iter().for_each(report::progress);
         }
         rows.extend(measured);
+    };
+    if args.part != Part::Schedulers {
+        for case in cases::CASES {
+            note(cases::measure(&case, &net, args.rounds)?);
+        }
+    }
+    if args.part != Part::Packets {
+        for scheduler in cases::SCHEDULERS {
+            note(cases::measure_scheduler(scheduler, &net, args.rounds)?);
+        }
     }
     if args.json { report::json(&rows, args.rounds) } else { report::table(&rows, args.rounds) }
 }
 
 fn arguments() -> Result<Args> {
-    let mut args = Args { json: false, rounds: 9 };
+    let mut args = Args { json: false, rounds: 9, part: Part::All };
     for word in std::env::args().skip(1) {
         match word.as_str() {
             "--bench" => {} // cargo says it to every benchmark
             "--json" => args.json = true,
+            "--part=packets" => args.part = Part::Packets,
+            "--part=schedulers" => args.part = Part::Schedulers,
             other => match other.strip_prefix("--rounds=") {
                 Some(number) => args.rounds = number.parse()?,
                 None => {
-                    return Err(format!("unknown argument {other} (there are --json and --rounds=N)").into());
+                    return Err(format!("unknown argument {other} (there are --json, --rounds=N, --part=packets and --part=schedulers)").into());
                 }
             },
         }

@@ -19,7 +19,9 @@ pub const SERVER_SIDE: &str = "out0";
 pub const FIRST_CLIENT: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
 const CLIENT_PREFIX: u8 = 12;
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-pub const MOST_SERVERS: u8 = 4;
+/// Servers of a service, where their number is not what is measured, and at most.
+pub const SERVERS: u16 = 4;
+pub const MOST_SERVERS: u16 = 1000;
 /// Of both interfaces: a frame for another address is none of the director's.
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -28,8 +30,8 @@ pub struct Net {
     pub server_side: u32,
 }
 
-pub fn server(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 0, 11 + number)
+pub fn server(number: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(10, 1, 0, 11).to_bits() + u32::from(number))
 }
 
 pub fn enter_own_namespace() -> Result<()> {
@@ -47,8 +49,8 @@ pub fn build() -> Result<Net> {
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
-        let client_side = pair(&handle, CLIENT_SIDE, Ipv4Addr::new(10, 0, 0, 1)).await?;
-        let server_side = pair(&handle, SERVER_SIDE, Ipv4Addr::new(10, 1, 0, 1)).await?;
+        let client_side = pair(&handle, CLIENT_SIDE, Ipv4Addr::new(10, 0, 0, 1), 24).await?;
+        let server_side = pair(&handle, SERVER_SIDE, Ipv4Addr::new(10, 1, 0, 1), 16).await?;
         neighbour(&handle, client_side, ROUTER).await?;
         for number in 0..MOST_SERVERS {
             neighbour(&handle, server_side, server(number)).await?;
@@ -63,7 +65,7 @@ pub fn build() -> Result<Net> {
 }
 
 /// A veth pair; the near end gets the address.
-async fn pair(handle: &Handle, name: &str, address: Ipv4Addr) -> Result<u32> {
+async fn pair(handle: &Handle, name: &str, address: Ipv4Addr, prefix: u8) -> Result<u32> {
     let far = format!("{name}-far");
     handle.link().add(LinkVeth::new(name, &far).build()).execute().await?;
     let near = LinkUnspec::new_with_name(name).address(MAC.to_vec()).up();
@@ -71,7 +73,7 @@ async fn pair(handle: &Handle, name: &str, address: Ipv4Addr) -> Result<u32> {
         handle.link().set(end.build()).execute().await?;
     }
     let index = index(name)?;
-    handle.address().add(index, address.into(), 24).execute().await?;
+    handle.address().add(index, address.into(), prefix).execute().await?;
     Ok(index)
 }
 

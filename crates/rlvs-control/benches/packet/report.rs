@@ -6,7 +6,14 @@ use std::io::Write;
 
 /// To be seen while it runs.
 pub fn progress(row: &Row) {
-    eprintln!("{:<12} {:<4} {:>12} {:>6.0} ns", row.case, row.layer, connections(row), row.net_ns);
+    eprintln!(
+        "{:<12} {:<4} {:>5} {:>12} {:>6.0} ns",
+        row.case,
+        row.layer,
+        row.servers,
+        connections(row),
+        row.net_ns
+    );
 }
 
 pub fn table(rows: &[Row], rounds: usize) -> Result<()> {
@@ -14,16 +21,17 @@ pub fn table(rows: &[Row], rounds: usize) -> Result<()> {
     writeln!(out, "Nanoseconds per packet, medians of {rounds} rounds; net = less the empty program.\n")?;
     writeln!(
         out,
-        "| {:<11} | {:<5} | {:>11} | {:>5} | {:>5} | {:>5} | {:>9} | {:>11} |",
-        "", "layer", "connections", "empty", "net", "least", "net/empty", "forwarded %"
+        "| {:<11} | {:<5} | {:>7} | {:>11} | {:>5} | {:>5} | {:>5} | {:>9} | {:>11} |",
+        "", "layer", "servers", "connections", "empty", "net", "least", "net/empty", "forwarded %"
     )?;
-    writeln!(out, "|{0:-<13}|{0:-<7}|{0:->13}|{0:->7}|{0:->7}|{0:->7}|{0:->11}|{0:->13}|", "-")?;
+    writeln!(out, "|{0:-<13}|{0:-<7}|{0:->9}|{0:->13}|{0:->7}|{0:->7}|{0:->7}|{0:->11}|{0:->13}|", "-")?;
     for row in rows {
         writeln!(
             out,
-            "| {:<11} | {:<5} | {:>11} | {:>5.0} | {:>5.0} | {:>5.0} | {:>9.2} | {:>11.2} |",
+            "| {:<11} | {:<5} | {:>7} | {:>11} | {:>5.0} | {:>5.0} | {:>5.0} | {:>9.2} | {:>11.2} |",
             row.case,
             row.layer,
+            row.servers,
             connections(row),
             row.empty_ns,
             row.net_ns,

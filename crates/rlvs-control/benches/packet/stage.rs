@@ -10,12 +10,13 @@ use rlvs_control::model::{Counters, Destination, Method, Protocol, Service, Serv
 use rlvs_control::{Balancer, Director};
 use rlvs_core::wire::tcp_flags::{ACK, SYN};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const PORT: u16 = 80;
 const SERVER_PORT: u16 = 8080;
 /// Packets in one go: some 20 to 50 ms, so that few goes meet the second at which a packet has to go up.
-const SLICE: u32 = 100_000;
+pub const SLICE: u32 = 100_000;
 /// Enough packets in random order to reach every server.
 const PROBES: u32 = 64;
 
@@ -37,14 +38,14 @@ pub struct Slice {
 }
 
 impl Stage<'_> {
-    pub fn new<'a>(method: Method, servers: u8, net: &'a Net) -> Result<Stage<'a>> {
+    pub fn new<'a>(scheduler: &str, method: Method, servers: u16, net: &'a Net) -> Result<Stage<'a>> {
         let mut director = Director::here()?;
         director.down()?;
         for side in [net::CLIENT_SIDE, net::SERVER_SIDE] {
-            director.attach(side, Some(Mode::Xdp), Some(true))?;
+            attach(&mut director, side)?;
         }
         let key = ServiceKey::Address { protocol: Protocol::Tcp, addr: VIP.into(), port: PORT };
-        director.add_service(&Service::new(key, "rr"))?;
+        director.add_service(&Service::new(key, scheduler))?;
         for number in 0..servers {
             director.add_destination(&key, &destination(number, method))?;
         }
@@ -70,15 +71,15 @@ impl Stage<'_> {
     }
 
     /// Runs the program of a layer on packets of these flows.
-    pub fn slice(&mut self, layer: Layer, packet: &Packet, flows: Flows) -> Result<Slice> {
+    pub fn slice(&mut self, layer: Layer, packet: &Packet, flows: Flows, count: u32) -> Result<Slice> {
         let program = if layer == Layer::Xdp { &self.xdp } else { &self.tc };
         self.wrapper.aim(layer, program)?;
         self.wrapper.set(packet, flows)?;
         let side = if packet.is_reply { self.net.server_side } else { self.net.client_side };
         self.probe(packet)?;
         let before = self.forwarded()?;
-        let (nanos, sent_away) = self.wrapper.run(layer, side, SLICE)?;
-        let forwarded = (self.forwarded()? - before) as f64 / f64::from(SLICE);
+        let (nanos, sent_away) = self.wrapper.run(layer, side, count)?;
+        let forwarded = (self.forwarded()? - before) as f64 / f64::from(count);
         if forwarded > 0.999 && !sent_away {
             return Err(
                 format!("{} counted packets as forwarded, and did not send them away", layer.word()).into()
@@ -109,6 +110,18 @@ impl Stage<'_> {
     }
 }
 
+/// The kernel frees the links of the stage before in its own time: until then the interface is busy.
+fn attach(director: &mut Director, side: &str) -> Result<()> {
+    for _ in 0..50 {
+        if director.attach(side, Some(Mode::Xdp), Some(true)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    director.attach(side, Some(Mode::Xdp), Some(true))?;
+    Ok(())
+}
+
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         let _ = self.director.down();
@@ -125,7 +138,7 @@ pub fn reply() -> Packet {
     Packet { other: net::server(0), port: SERVER_PORT, tcp_flags: ACK, is_reply: true }
 }
 
-fn destination(number: u8, method: Method) -> Destination {
+fn destination(number: u16, method: Method) -> Destination {
     Destination {
         addr: net::server(number).into(),
         port: if method == Method::Masquerade { SERVER_PORT } else { PORT },

@@ -162,7 +162,7 @@ fn state_of(director: &mut Director) -> State {
 }
 
 /// The sets of the connection table that hold anything: there are many, and a test is not optimised.
-fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Item = (u32, M)> {
+pub fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Item = (u32, M)> {
     (0..sets)
         .map(move |i| (i, set(i)))
         .filter(|(_, set)| set.load64(0) | set.load64(2) | u64::from(set.load(OVERFLOWED)) != 0)

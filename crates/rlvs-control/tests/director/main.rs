@@ -3,6 +3,7 @@
 
 mod choices;
 mod compare;
+mod drift;
 mod lab;
 mod run;
 
@@ -33,4 +34,14 @@ fn tc_alone() {
 #[test]
 fn every_scheduler_chooses_as_the_kernel_did() {
     choices::every_scheduler(Way::Tc);
+}
+
+#[test]
+fn counts_do_not_drift_in_xdp() {
+    drift::nothing_drifts(Way::Xdp, 100_000);
+}
+
+#[test]
+fn counts_do_not_drift_in_tc() {
+    drift::nothing_drifts(Way::Tc, 20_000);
 }
