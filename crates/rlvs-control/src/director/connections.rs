@@ -21,12 +21,7 @@ pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
 }
 
 /// All that is to be shown of one family's table.
-fn add_all<A: Addr>(
-    table: &Shared<[u32; SET_WORDS]>,
-    now: u32,
-    hz: u32,
-    list: &mut Vec<ConnectionView>,
-) {
+fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &mut Vec<ConnectionView>) {
     for index in 0..table.len() {
         let set = table.words(index);
         for way in 1..=Entry::<A, crate::shared::Row<'_>>::WAYS {

@@ -75,7 +75,10 @@ fn tell(recording: &Recording, way: Way, director: &mut Director) -> Vec<String>
     let theirs: Vec<String> =
         recording.connections.iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
     if ours != theirs {
-        wrong.push(format!("{} by {way:?}: connections\n  wanted {theirs:?}\n  got    {ours:?}", recording.name));
+        wrong.push(format!(
+            "{} by {way:?}: connections\n  wanted {theirs:?}\n  got    {ours:?}",
+            recording.name
+        ));
     }
     wrong
 }
@@ -138,7 +141,8 @@ fn obey(director: &mut Director, line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let end = |text: &str| text.parse::<SocketAddrV6>().expect("an address with a port");
     let protocol = if words[1] == "-t" { Protocol::Tcp } else { Protocol::Udp };
-    let key = ServiceKey::Address { protocol, addr: (*end(words[2]).ip()).into(), port: end(words[2]).port() };
+    let key =
+        ServiceKey::Address { protocol, addr: (*end(words[2]).ip()).into(), port: end(words[2]).port() };
     if words[0] == "-A" {
         let mut service = Service::new(key, words[4]);
         service.flags = SchedFlags(0);

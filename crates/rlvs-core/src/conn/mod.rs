@@ -24,8 +24,8 @@ pub mod tags;
 
 pub use entry::Entry;
 pub use table::{
-    Inserted, Outcome, Sets, Step, Visit, claim, each_kept, find_inbound, find_kept, find_outbound, find_reply,
-    insert, release, rival_wins,
+    Inserted, Outcome, Sets, Step, Visit, claim, each_kept, find_inbound, find_kept, find_outbound,
+    find_reply, insert, release, rival_wins,
 };
 
 /// Words and ways of a set.

@@ -305,7 +305,9 @@ mod tests {
 
     #[test]
     fn what_stands_between_the_header_and_tcp_is_left_alone() {
-        for (header, name) in [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options"), (58, "ICMPv6")] {
+        for (header, name) in
+            [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options"), (58, "ICMPv6")]
+        {
             assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::OtherProtocol), "{name}");
         }
     }

@@ -14,9 +14,7 @@ use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::fwd::Rewritten;
 use rlvs_core::maps::global;
 use rlvs_core::path::Plan;
-use rlvs_core::wire::{
-    Addr, Be16, Be32, Packet, checksum, eth, icmp, ip_proto, ipv4, ipv6,
-};
+use rlvs_core::wire::{Addr, Be16, Be32, Packet, checksum, eth, icmp, ip_proto, ipv4, ipv6};
 
 /// An IPv6 address.
 pub type Six = [Be32; 4];

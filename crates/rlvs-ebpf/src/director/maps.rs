@@ -1,11 +1,11 @@
 //! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
 
+use crate::family::Six;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use crate::family::Six;
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{

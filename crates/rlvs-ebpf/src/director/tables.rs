@@ -113,12 +113,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
         found(self, A::inbound(f))
     }
     #[inline(always)]
-    fn find_outbound(
-        &self,
-        proto: u8,
-        server: (A, Be16),
-        client: (A, Be16),
-    ) -> Option<Entry<A, Words<255>>> {
+    fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Words<255>>> {
         let flow = Flow {
             client: client.0,
             virtual_addr: server.0,

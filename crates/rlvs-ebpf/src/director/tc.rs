@@ -211,11 +211,7 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
 
 /// A datagram without checksum gets one, as IPVS does.
 #[inline(always)]
-fn complete_udp_sum<A: Family>(
-    skb: *mut __sk_buff,
-    packet: &Packet<A>,
-    rewrite: &Rewrite<A>,
-) -> Option<()> {
+fn complete_udp_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
     let (src, dst) = rewrite.addresses(packet);
     let start = checksum::pseudo(src, dst, packet.proto, packet.l4_len());
     let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
