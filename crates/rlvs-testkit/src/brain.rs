@@ -2,13 +2,22 @@
 
 use crate::memory::Row;
 use crate::world::World;
-use rlvs_core::conn::{Sets, Step};
+use rlvs_core::conn::entry::NewEntry;
+use rlvs_core::conn::hash::Place;
+use rlvs_core::conn::{self, Entry, Sets, Step};
 use rlvs_core::fwd::Kind;
-use rlvs_core::maps::{DestConfig, Filter, ServiceConfig, ServiceKey, Settings, dest_flag, dest_state};
-use rlvs_core::mem::Mem;
-use rlvs_core::path::{Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, hop_flag, sweep_set};
+use rlvs_core::maps::{
+    BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_flag,
+};
+use rlvs_core::path::{
+    self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set,
+    thin_set,
+};
 use rlvs_core::wire::{Be32, Packet, ip_proto};
 use std::marker::PhantomData;
+
+/// Pages of buckets that a service slot has here.
+pub(crate) const PAGES: usize = 16;
 
 /// Where the story is told, as a type.
 pub trait Where {
@@ -49,6 +58,18 @@ impl<'w, L: Where> Sets<Be32> for Brain<'w, L> {
     fn seed(&self) -> u64 {
         self.world.seed
     }
+    fn count(&self) -> u32 {
+        self.world.connection_count()
+    }
+    fn claim(&self, place: Place) -> u32 {
+        conn::claim(self, place)
+    }
+    fn rival_wins(&self, mine: Entry<Be32, Row<'w>>, new: &NewEntry<Be32>) -> bool {
+        conn::rival_wins(self, mine, new)
+    }
+    fn release(&self, entry: Entry<Be32, Row<'w>>) {
+        conn::release(self, entry)
+    }
     fn repeat<S: Step>(&self, limit: u32, steps: &mut S) {
         for _ in 0..limit {
             if steps.step() {
@@ -60,6 +81,7 @@ impl<'w, L: Where> Sets<Be32> for Brain<'w, L> {
 
 impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
     type Mem = Row<'w>;
+    type Global = Row<'w>;
     const LAYER: Layer = L::LAYER;
 
     fn settings(&self) -> Option<&Settings> {
@@ -76,6 +98,14 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
     }
     fn dest(&self, id: u32) -> Option<&DestConfig> {
         self.world.dest.get(id as usize)
+    }
+    /// Pages are those of one service slot after another; each has room for the largest table.
+    fn bucket(&self, page: u32, bucket: u32) -> Option<u32> {
+        let (service, page) = (page as usize / PAGES, page as usize % PAGES);
+        self.world.buckets.get(service)?.get(page * BUCKETS_PER_PAGE + bucket as usize).copied()
+    }
+    fn mark_rule(&self, number: u32) -> Option<&MarkRule> {
+        self.world.marks.get(number as usize)
     }
     fn dest_state(&self, id: u32) -> Option<Row<'w>> {
         self.world.dest_state.row(id as usize)
@@ -109,13 +139,7 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
         let mut id = first;
         while let (Some(dest), Some(state)) = (self.dest(id), self.dest_state(id)) {
-            let candidate = Candidate {
-                id,
-                weight: dest.weight,
-                active: state.load(dest_state::ACTIVE),
-                inactive: state.load(dest_state::INACTIVE),
-                overloaded: state.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
-            };
+            let candidate = Candidate::of(id, dest, state);
             if dest.flags & dest_flag::AVAILABLE != 0 && look.visit(&candidate) {
                 return;
             }
@@ -132,6 +156,7 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
                 const READY: u32 = hop_flag::RESOLVED | hop_flag::XDP_TARGET;
                 let sum_missing = packet.proto == ip_proto::UDP && packet.l4_check.0 == 0;
                 plan.hop.flags & (READY | hop_flag::PROBE) == READY
+                    && packet.proto != ip_proto::SCTP
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
                     && !packet.checksum_looks_partial()
             }
@@ -147,6 +172,19 @@ impl World {
         let brain = Brain::<Stack>::new(self, 0);
         for index in 0..self.conns.len() {
             sweep_set::<Be32, _>(&brain, index as u32, self.now());
+        }
+    }
+
+    /// What the kernel timer does once a second for the defences.
+    pub fn watch(&self) {
+        let brain = Brain::<Stack>::new(self, 0);
+        let Some(global) = Tables::<Be32>::global(&brain) else { return };
+        let sets = self.conns.len() as u32;
+        path::watch(&self.settings, global, sets * 15);
+        if drops_entries(&self.settings, global) {
+            for _ in 0..(sets / 32).max(1) {
+                thin_set::<Be32, _>(&brain, self.random() & (sets - 1), self.now());
+            }
         }
     }
 }

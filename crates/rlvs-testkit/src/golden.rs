@@ -53,6 +53,8 @@ pub enum Expected {
     Error(u8, u8),
     /// Forwarded; both checksums of what comes out are right.
     Forwarded,
+    /// Forwarded to this server, as its MAC says.
+    To(u8),
     /// Forwarded, with a transport checksum that is as wrong as it came.
     ForwardedWrong,
 }
@@ -80,6 +82,7 @@ impl Step {
             (Expected::Pass, Outcome::Pass) => true,
             (Expected::Drop(wanted), Outcome::Drop(got)) => wanted == got,
             (Expected::Forwarded, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, true),
+            (Expected::To(n), Outcome::Sent(got)) => lab::server_of(&got.frame) == Some(*n),
             (Expected::ForwardedWrong, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, false),
             (Expected::Error(kind, code), Outcome::Answered(_, got)) => {
                 got.frame[23] == 1

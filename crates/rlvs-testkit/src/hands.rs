@@ -47,12 +47,13 @@ pub fn arrive(world: &World, ifindex: u32, frame: &[u8]) -> Outcome {
 
 /// One program's work on a frame: `L` says which program, `cpu` on which processor.
 pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8]) -> Outcome {
-    let Ok(packet) = parse(frame) else {
+    let Ok(mut packet) = parse(frame) else {
         return Outcome::Pass;
     };
+    packet.from_driver = L::LAYER == Layer::Driver;
     let brain = Brain::<L>::new(world, cpu);
     let mut plan = Plan::empty();
-    match decide(&packet, &brain, world.now(), &mut plan).verdict() {
+    match decide(&mut packet, &brain, world.now(), &mut plan).verdict() {
         Verdict::Pass => Outcome::Pass,
         Verdict::Up => Outcome::Up,
         Verdict::Answer(..) if L::LAYER == Layer::Driver => Outcome::Up,
@@ -104,6 +105,8 @@ fn edited(packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
             put(&mut out, l4 + 2, &dport.bytes());
             if packet.proto == ip_proto::TCP {
                 put(&mut out, l4 + 16, &new.l4_check.bytes());
+            } else if packet.proto == ip_proto::SCTP {
+                // Its sum covers no address, and its port is not translated.
             } else if packet.l4_check.0 != 0 {
                 put(&mut out, l4 + 6, &new.l4_check.bytes());
             } else {

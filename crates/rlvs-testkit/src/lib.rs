@@ -12,16 +12,18 @@
 //! | [`golden`] | recordings of the kernel as rows: sentence, rules, packets, what came out |
 //! | [`rows`] | more such rows, of our own |
 //! | [`reference`] | the schedulers again, as naive as possible, for comparison |
+//! | [`choices`] | recordings of schedulers, replayed on any director |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
 mod audit;
 mod brain;
+pub mod choices;
 pub mod golden;
 mod hands;
 pub mod lab;
 mod memory;
 mod network;
-mod order;
+pub mod order;
 pub mod packet;
 pub mod random;
 pub mod reference;
@@ -34,5 +36,5 @@ pub use brain::{Brain, Driver, Stack, Where};
 pub use hands::{Outcome, arrive, receive};
 pub use memory::{Row, Rows};
 pub use network::{Link, Mac, Network};
-pub use order::{DestOrder, Order, ServiceOrder};
+pub use order::{DestOrder, Order, ServiceOrder, mark};
 pub use world::{Loads, Sizes, World};

@@ -1,10 +1,17 @@
 //! The few orders of ipvsadm that tests need, as words and as data.
 
 use rlvs_core::fwd::Method;
-use std::net::SocketAddrV4;
+use rlvs_core::sched::{FALLBACK, PORT};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// `-t` or `-u`, by its number in the IP header, and the virtual address.
+/// `-t`, `-u` or `--sctp-service`, by its number in the IP header, and the virtual address; for `-f` 0 and the mark as an
+/// address.
 pub type Key = (u8, SocketAddrV4);
+
+/// The key of a service by firewall mark.
+pub fn mark(mark: u32) -> Key {
+    (0, SocketAddrV4::new(mark.into(), 0))
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -15,12 +22,28 @@ pub enum Order {
     Edit(Key, DestOrder),
     Delete(Key, SocketAddrV4),
     Clear,
+    /// `sysctl NAME=VALUE`
+    Sysctl(String, u32),
+    /// `mark MARK PROTOCOL PORT`: packets to this port get the mark.
+    Mark {
+        mark: u32,
+        protocol: u8,
+        port: u16,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceOrder {
     pub key: Key,
     pub scheduler: String,
+    /// `-p`
+    pub persist_secs: Option<u32>,
+    /// `-M`
+    pub netmask: Ipv4Addr,
+    /// `-o`
+    pub one_packet: bool,
+    /// `-b`, as bits.
+    pub sched_flags: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +62,27 @@ impl Order {
         let after = |option: &str| words.iter().position(|w| *w == option).map(|i| words[i + 1]);
         let number = |option: &str, default: u32| after(option).map_or(default, |w| w.parse().unwrap());
         let place = |w: &str| w.parse::<SocketAddrV4>().unwrap_or_else(|e| panic!("{w} in {line:?}: {e}"));
-        let key = || match (after("-t"), after("-u")) {
-            (Some(w), _) => (6, place(w)),
-            (_, Some(w)) => (17, place(w)),
-            _ => panic!("no service in {line:?}"),
+        let key = || {
+            let options = [("-t", 6), ("-u", 17), ("--sctp-service", 132)];
+            let found = options.iter().find_map(|(option, n)| after(option).map(|w| (*n, place(w))));
+            let by_mark = || after("-f").map(|w| mark(w.parse().unwrap()));
+            found.or_else(by_mark).unwrap_or_else(|| panic!("no service in {line:?}"))
         };
-        let service = || ServiceOrder { key: key(), scheduler: after("-s").unwrap_or("wlc").to_string() };
-        let server = || place(after("-r").unwrap_or_else(|| panic!("no server in {line:?}")));
+        let service = || ServiceOrder {
+            key: key(),
+            scheduler: after("-s").unwrap_or("wlc").to_string(),
+            persist_secs: after("-p").map(|w| w.parse().unwrap()),
+            netmask: after("-M").map_or(Ipv4Addr::BROADCAST, |w| w.parse().unwrap()),
+            one_packet: words.contains(&"-o"),
+            sched_flags: after("-b").map_or(0, flags),
+        };
+        // Without a port, and with -g and -i, it is the service's, as ipvsadm has it.
+        let server = || {
+            let word = after("-r").unwrap_or_else(|| panic!("no server in {line:?}"));
+            let (addr, port) = word.split_once(':').map_or((word, None), |(a, p)| (a, Some(p)));
+            let port = port.map_or(key().1.port(), |p| p.parse().unwrap());
+            SocketAddrV4::new(addr.parse().unwrap_or_else(|e| panic!("{word}: {e}")), port)
+        };
         let dest = || DestOrder {
             at: server(),
             method: match () {
@@ -65,7 +102,25 @@ impl Order {
             "-e" => Order::Edit(key(), dest()),
             "-d" => Order::Delete(key(), server()),
             "-C" => Order::Clear,
+            "sysctl" => {
+                let (name, value) = words[1].split_once('=').expect("NAME=VALUE");
+                Order::Sysctl(name.to_string(), value.parse().unwrap())
+            }
+            "mark" => {
+                let [mark, protocol, port] = [1, 2, 3].map(|i| words[i].parse::<u32>().unwrap());
+                Order::Mark { mark, protocol: protocol as u8, port: port as u16 }
+            }
             other => panic!("{other} in {line:?} is no order of these tests"),
         }
     }
+}
+
+/// `sh-port,sh-fallback` as bits.
+fn flags(list: &str) -> u8 {
+    let bit = |word: &str| match word {
+        "sh-port" | "mh-port" => PORT,
+        "sh-fallback" | "mh-fallback" => FALLBACK,
+        other => panic!("no flag {other}"),
+    };
+    list.split(',').fold(0, |bits, word| bits | bit(word))
 }

@@ -3,13 +3,18 @@
 //! Derived values (highest weight, divisor, low mark, filter, the scheduler's state) come about as there. A deleted
 //! destination is kept aside as long as connections point to it, and gets them back when it is added again.
 
+use crate::brain::PAGES;
 use crate::order::{DestOrder, Key, Order, ServiceOrder};
 use crate::world::World;
 use rlvs_core::fwd::Method;
-use rlvs_core::maps::{DestConfig, NONE, ServiceConfig, ServiceKey, dest_flag, filter_bit, service_flag};
+use rlvs_core::maps::sysctl::Setting;
+use rlvs_core::maps::{
+    DestConfig, MarkRule, NONE, ServiceConfig, ServiceKey, dest_flag, filter_bit, service_flag,
+};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::recompute_overload;
-use rlvs_core::sched::{self, Scheduler};
+use rlvs_core::sched::buckets::Share;
+use rlvs_core::sched::{self, Scheduler, dh, mh, sh};
 use rlvs_core::wire::{Addr, Be16, Be32};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -29,6 +34,14 @@ impl World {
             Order::Add(key, d) => self.add_dest(*key, d),
             Order::Edit(key, d) => self.edit_dest(*key, d),
             Order::Delete(key, at) => self.delete_dest(*key, *at),
+            Order::Sysctl(name, value) => self.sysctl(name, *value),
+            Order::Mark { mark, protocol, port } => self.mark(MarkRule {
+                mark: *mark,
+                protocol: *protocol,
+                first_port: *port,
+                last_port: *port,
+                ..MarkRule::EMPTY
+            }),
             Order::Clear => {
                 let keys: Vec<ServiceKey> = self.services.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.drop_service(&key));
@@ -41,12 +54,10 @@ impl World {
         assert!(!self.services.contains_key(&key), "{order:?} exists");
         let unused = |s: &ServiceConfig| s.flags & service_flag::IN_USE == 0;
         let id = self.service.iter().position(unused).expect("a free service slot");
-        self.service[id] = ServiceConfig {
-            key,
-            scheduler: number(&order.scheduler),
-            flags: service_flag::IN_USE,
-            ..ServiceConfig::EMPTY
-        };
+        let serial = self.settings.next_serial;
+        self.settings.next_serial += 1;
+        self.service[id] = ServiceConfig { key, serial, ..ServiceConfig::EMPTY };
+        describe_service(&mut self.service[id], order, id);
         self.change_sched(id, |service, _| sched::changed(service, 0));
         self.services.insert(key, id as u32);
         self.rebuild_filter();
@@ -54,9 +65,10 @@ impl World {
 
     fn edit_service(&mut self, order: &ServiceOrder) {
         let id = self.id(order.key);
-        let scheduler = number(&order.scheduler);
-        let before = std::mem::replace(&mut self.service[id].scheduler, scheduler);
-        if before != scheduler {
+        let before = self.service[id].scheduler;
+        describe_service(&mut self.service[id], order, id);
+        if before != self.service[id].scheduler {
+            self.fill_buckets(order.key);
             self.change_sched(id, |service, _| sched::changed(service, 0));
         }
     }
@@ -68,11 +80,47 @@ impl World {
     fn drop_service(&mut self, key: &ServiceKey) {
         let id = self.services.remove(key).expect("the service exists");
         for dest in self.dest.iter_mut().filter(|d| d.service == id) {
-            dest.flags = dest.flags & !dest_flag::AVAILABLE | dest_flag::SERVICE_GONE;
+            dest.flags &= !dest_flag::AVAILABLE;
             dest.service = NONE;
         }
         self.service[id as usize] = ServiceConfig::EMPTY;
         self.rebuild_filter();
+        self.end_connections();
+    }
+
+    /// With `expire_nodest_conn` the connections of deleted servers end now.
+    fn end_connections(&self) {
+        if self.setting(Setting::ExpireNodestConn) != 0 {
+            self.sweep();
+        }
+    }
+
+    /// The table of dh, sh or mh.
+    fn fill_buckets(&mut self, key: Key) {
+        let id = self.id(key);
+        let share = |d: &u32| {
+            let dest = &self.dest[*d as usize];
+            Share {
+                id: *d,
+                weight: dest.weight,
+                last_weight: dest.last_weight,
+                addr: dest.addr[0].fold(),
+                port: dest.port.get(),
+            }
+        };
+        let shares: Vec<Share> = self.dests(key).iter().map(share).collect();
+        let table = match Scheduler::from_number(self.service[id].scheduler) {
+            _ if shares.is_empty() => Vec::new(),
+            Some(Scheduler::Dh) => filled::<{ dh::BUCKETS }>(|table| dh::fill(table, &shares)),
+            Some(Scheduler::Sh) => filled::<{ sh::BUCKETS }>(|table| sh::fill(table, &shares)),
+            Some(Scheduler::Mh) => filled::<{ mh::BUCKETS }>(|table| {
+                mh::fill(table, &shares, &mut vec![mh::Turn::default(); shares.len()])
+            }),
+            _ => Vec::new(),
+        };
+        self.service[id].buckets_page = (id * PAGES) as u32;
+        self.service[id].buckets = table.len() as u32;
+        self.buckets[id] = table;
     }
 
     fn add_dest(&mut self, key: Key, order: &DestOrder) {
@@ -91,6 +139,7 @@ impl World {
         self.service[service].first = id as u32;
         self.rebuild_filter();
         self.note_weights(key);
+        self.fill_buckets(key);
         self.change_sched(service, sched::changed);
     }
 
@@ -105,6 +154,7 @@ impl World {
         self.thresholds_changed(id);
         self.rebuild_filter();
         self.note_weights(key);
+        self.fill_buckets(key);
         self.change_sched(service, sched::changed);
     }
 
@@ -119,9 +169,11 @@ impl World {
             NONE => self.service[service].first = next,
             previous => self.dest[previous as usize].next = next,
         }
+        self.fill_buckets(key);
         self.dest[id].flags &= !dest_flag::AVAILABLE;
         self.note_weights(key);
         self.change_sched(service, |s, state| sched::removed(s, state, id as u32, previous));
+        self.end_connections();
     }
 
     fn id(&self, key: Key) -> usize {
@@ -140,7 +192,10 @@ impl World {
         if let Some(id) = self.dest.iter().position(is_ours) {
             return id;
         }
-        let idle = |id: usize| self.loads(id as u32).total == 0;
+        let idle = |id: usize| {
+            let l = self.loads(id as u32);
+            l.total == 0 && l.persistent == 0 && l.mappings == 0
+        };
         let free = |id: &usize| {
             self.dest[*id].flags & dest_flag::IN_USE == 0 || kept_aside(&self.dest[*id]) && idle(*id)
         };
@@ -193,23 +248,60 @@ impl World {
             let (word, bit) = filter_bit(addr.fold());
             bits[word] |= bit;
         };
+        let (mut port_zero, mut ftp, mut marks, mut everywhere) = (0, 0, 0, false);
         for service in self.service.iter().filter(|s| s.flags & service_flag::IN_USE != 0) {
             set(&mut self.filter.virtual_addrs, service.key.addr[0]);
+            let by_mark = service.key.protocol == 0;
+            marks += u32::from(by_mark);
+            port_zero += u32::from(!by_mark && service.key.port.get() == 0);
+            ftp += u32::from(service.key.port.get() == 21);
         }
-        let mut kept_aside = false;
         for dest in self.dest.iter().filter(|d| d.flags & dest_flag::IN_USE != 0) {
-            kept_aside |= !dest.is_available();
+            everywhere |= dest.service_key.protocol == 0;
             set(&mut self.filter.virtual_addrs, dest.service_key.addr[0]);
             if dest.method == Method::Masquerade as u8 {
                 set(&mut self.filter.real_addrs, dest.addr[0]);
             }
         }
-        self.settings.services = (self.services.len() as u32).max(u32::from(kept_aside));
+        if marks > 0 || everywhere {
+            self.filter.virtual_addrs = [u32::MAX; 2048];
+        }
+        self.settings.port_zero_services = port_zero;
+        self.settings.ftp_services = ftp;
+        self.settings.mark_services = marks;
+        self.settings.services[0] = self.services.len() as u32;
     }
 }
 
+/// Everything but key and destinations.
+fn describe_service(config: &mut ServiceConfig, order: &ServiceOrder, id: usize) {
+    config.scheduler = number(&order.scheduler);
+    config.sched_flags = order.sched_flags;
+    config.flags = service_flag::IN_USE;
+    if let Some(secs) = order.persist_secs {
+        config.flags |= service_flag::PERSISTENT;
+        config.persist_secs = secs;
+        config.persist_timeout = secs * World::HZ;
+    }
+    if order.one_packet {
+        config.flags |= service_flag::ONE_PACKET;
+    }
+    config.netmask = words(order.netmask);
+    config.buckets_page = (id * PAGES) as u32;
+}
+
+fn filled<const N: usize>(fill: impl FnOnce(&mut [u32; N])) -> Vec<u32> {
+    let mut table = [NONE; N];
+    fill(&mut table);
+    table.to_vec()
+}
+
 pub(crate) fn service_key((protocol, at): Key) -> ServiceKey {
-    ServiceKey { addr: words(*at.ip()), port: Be16::new(at.port()), protocol, family: 4 }
+    let mut addr = words(*at.ip());
+    if protocol == 0 {
+        addr[0] = Be32(u32::from(*at.ip())); // a mark, in the machine's order
+    }
+    ServiceKey { addr, port: Be16::new(at.port()), protocol, family: 4 }
 }
 
 fn is_it(dest: &DestConfig, at: SocketAddrV4) -> bool {

@@ -2,9 +2,13 @@
 
 use crate::memory::{Row, Rows};
 use crate::network::Network;
+use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::{Entry, SET_WORDS};
-use rlvs_core::maps::{DestConfig, Filter, LAYOUT_VERSION, NONE, ServiceConfig, ServiceKey, Settings};
-use rlvs_core::maps::{dest_state, global, setting};
+use rlvs_core::maps::sysctl::{self, Setting};
+use rlvs_core::maps::{
+    DestConfig, Filter, LAYOUT_VERSION, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state,
+    global,
+};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;
 use rlvs_core::proto;
@@ -39,7 +43,10 @@ pub struct World {
     pub(crate) sched_state: Rows<16>,
     pub(crate) dest_state: Rows<16>,
     pub(crate) stats: Rows<16>,
-    pub(crate) global: Rows<16>,
+    pub(crate) global: Rows<{ global::WORDS }>,
+    /// A table for each service slot.
+    pub(crate) buckets: Vec<Vec<u32>>,
+    pub marks: Vec<MarkRule>,
     pub(crate) conns: Rows<SET_WORDS>,
     drops: [AtomicU64; 64],
     now: AtomicU32,
@@ -55,6 +62,8 @@ pub struct Loads {
     pub active: u32,
     pub inactive: u32,
     pub total: u32,
+    pub persistent: u32,
+    pub mappings: u32,
     pub overloaded: bool,
 }
 
@@ -66,16 +75,18 @@ impl World {
         assert!(sizes.connection_sets.is_power_of_two());
         let settings = Settings {
             timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * World::HZ),
-            flags: setting::PMTU_DISC,
-            conn_reuse_mode: 1,
+            sysctl: sysctl::DEFAULTS,
+            services: [0; 2],
             port_zero_services: 0,
             ftp_services: 0,
             mark_services: 0,
-            services: 0,
-            service_slots: sizes.services as u32,
-            dest_slots: sizes.destinations as u32,
+            mark_rules: 0,
             unprivileged_port: 1024,
             layout: LAYOUT_VERSION,
+            service_slots: sizes.services as u32,
+            dest_slots: sizes.destinations as u32,
+            next_serial: 1,
+            pad: 0,
             carried: [0; 5],
         };
         World {
@@ -89,6 +100,8 @@ impl World {
             dest_state: Rows::new(sizes.destinations),
             stats: Rows::new(sizes.destinations * sizes.cpus),
             global: Rows::new(1),
+            buckets: vec![Vec::new(); sizes.services],
+            marks: Vec::new(),
             conns: Rows::new(sizes.connection_sets),
             drops: std::array::from_fn(|_| AtomicU64::new(0)),
             // A jiffies counter starts shortly before it wraps, as Linux's does: so every test lives through it.
@@ -108,11 +121,33 @@ impl World {
         self.now.fetch_add(jiffies, Ordering::Relaxed);
     }
 
+    /// Sets what `rlvs sysctl` sets.
+    pub fn sysctl(&mut self, name: &str, value: u32) {
+        let definition = sysctl::by_name(name).unwrap_or_else(|| panic!("no setting {name}"));
+        self.settings.sysctl[definition.setting as usize] = value;
+    }
+
+    pub fn setting(&self, setting: Setting) -> u32 {
+        self.settings.sysctl(setting)
+    }
+
+    /// Adds a rule of `rlvs mark`.
+    pub fn mark(&mut self, rule: MarkRule) {
+        self.marks.push(rule);
+        self.settings.mark_rules = self.marks.len() as u32;
+    }
+
+    pub fn unmark(&mut self) {
+        self.marks.clear();
+        self.settings.mark_rules = 0;
+    }
+
     /// Moves the clock and does what the kernel timer does meanwhile.
     pub fn wait_secs(&self, secs: u32) {
         for _ in 0..secs {
             self.advance(World::HZ);
             self.sweep();
+            self.watch();
         }
     }
 
@@ -135,9 +170,9 @@ impl World {
         self.global.row(0).map_or(0, |g| g.load(global::CONNS))
     }
 
-    /// All live entries.
+    /// All live entries, but what schedulers remember.
     pub fn connections(&self) -> Vec<Entry<Be32, Row<'_>>> {
-        self.entries().filter(|e| e.word().is_live()).collect()
+        self.entries().filter(|e| e.word().is_live() && !e.word().has(Word::MAPPING)).collect()
     }
 
     /// Every way of every set that has a tag, live or not.
@@ -165,8 +200,10 @@ impl World {
         Loads {
             active: s.load(dest_state::ACTIVE),
             inactive: s.load(dest_state::INACTIVE),
-            total: s.load(dest_state::TOTAL),
-            overloaded: s.load(dest_state::FLAGS) & dest_state::OVERLOADED != 0,
+            persistent: s.load(dest_state::PERSISTENT),
+            mappings: s.load(dest_state::MAPPINGS),
+            total: s.load(dest_state::TOTAL) & !dest_state::OVERLOADED,
+            overloaded: s.load(dest_state::TOTAL) & dest_state::OVERLOADED != 0,
         }
     }
 
@@ -200,7 +237,7 @@ impl std::fmt::Display for World {
             writeln!(f, "dest {id} {addr:?}:{port} weight {} flags {:#x} {l:?}", d.weight, d.flags)?;
         }
         for e in self.connections() {
-            let state = proto::state_name(e.proto(), e.word().state());
+            let state = proto::state_name(e.proto(), e.word().state(), e.word().has(Word::TEMPLATE));
             let (client, cport, left) = (e.client().bytes(), e.client_port().get(), e.expires_in(self.now()));
             writeln!(f, "conn {:#x} {client:?}:{cport} -> dest {} {state} {left} jiffies", e.id, e.dest())?;
         }

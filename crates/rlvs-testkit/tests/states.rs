@@ -90,7 +90,7 @@ fn play(world: &World, port: u16, what: &str) -> Seen {
     };
     let protocol = if matches!(who, "u" | "v") { 17 } else { 6 };
     let entry = world.connections().into_iter().find(|e| e.client_port().get() == port).map(|e| {
-        let name = proto::state_name(e.proto(), e.word().state()).to_string();
+        let name = proto::state_name(e.proto(), e.word().state(), false).to_string();
         (name, e.expires_in(world.now()) / World::HZ)
     });
     let service = at(lab::VIP, if protocol == 17 || is_udp(world, port) { 53 } else { 80 });
@@ -124,10 +124,15 @@ fn rules(option: &str) -> World {
 }
 
 fn replay(json: &str, method_of: impl Fn(&str) -> &'static str) {
+    replay_with(json, method_of, |_| ());
+}
+
+fn replay_with(json: &str, method_of: impl Fn(&str) -> &'static str, settings: impl Fn(&mut World)) {
     let recording: Recording = serde_json::from_str(json).expect("a recording of states");
     let mut wrong = Vec::new();
     for (n, case) in recording.cases.iter().enumerate() {
-        let world = rules(method_of(&case.case));
+        let mut world = rules(method_of(&case.case));
+        settings(&mut world);
         for line in &case.moves {
             let (what, seen) = line.split_once(": ").unwrap();
             let (recorded, ours) = (Seen::read(seen), play(&world, 1001 + n as u16, what));
@@ -155,6 +160,52 @@ fn tcp_states_of_dr() {
 #[test]
 fn tcp_states_of_tun() {
     replay(include_str!("golden/c3-tcp-tun.json"), |_| "-i");
+}
+
+#[test]
+fn tcp_states_when_secure() {
+    replay_with(include_str!("golden/c3-tcp-nat-secure.json"), |_| "-m", |w| w.sysctl("secure_tcp", 3));
+}
+
+/// `ipvsadm --set 100 20 30`, and what it means to a connection that was there before.
+#[test]
+fn timeouts_that_were_set() {
+    let recording: serde_json::Value = serde_json::from_str(include_str!("golden/c3-set.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_value(recording["cases"].clone()).unwrap();
+    let set = |world: &mut World, tcp, fin, udp| {
+        for (index, secs) in [(proto::tcp::ESTABLISHED, tcp), (proto::tcp::FIN_WAIT, fin)] {
+            if secs != 0 {
+                world.settings.timeouts[index as usize] = secs * World::HZ;
+            }
+        }
+        if udp != 0 {
+            world.settings.timeouts[proto::timeout_index(17, proto::udp::NORMAL)] = udp * World::HZ;
+        }
+    };
+    let mut world = rules("-m");
+    set(&mut world, 100, 20, 30);
+    let mut compared = 0;
+    for (n, case) in cases.iter().enumerate() {
+        for line in &case.moves {
+            let (what, seen) = line.split_once(": ").unwrap();
+            if what.starts_with("ipvsadm") {
+                set(&mut world, 50, 0, 0);
+                continue;
+            }
+            let ours = play(&world, 1001 + n as u16, what);
+            // All cases share one director, so counts are compared elsewhere.
+            let (state, secs) = match seen.split(" act/inact").next().unwrap().split_once(' ') {
+                Some((state, secs)) => (state, secs.parse::<u32>().unwrap()),
+                None => ("none", 0),
+            };
+            match &ours.entry {
+                Some((name, left)) => assert!(name == state && left.abs_diff(secs) <= 1, "{line}: {ours:?}"),
+                None => assert!(state == "none" || what.starts_with("w:") && secs <= 1, "{line}: {ours:?}"),
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared >= 15, "{compared}");
 }
 
 #[test]

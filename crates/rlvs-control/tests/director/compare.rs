@@ -2,8 +2,9 @@
 
 use crate::lab::{in_a_namespace, set_mtu};
 use crate::run::{Made, Programs, Verdict, Way};
-use rlvs_control::model::{Destination, Method, Protocol, Service, ServiceKey, Tunnel};
-use rlvs_control::{Balancer, Director};
+use rlvs_control::model::*;
+use rlvs_control::{Balancer, Director, MarkSpec};
+use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::tags::tag;
 use rlvs_core::conn::{Entry, OVERFLOWED, SET_WORDS, WAYS};
 use rlvs_core::fwd;
@@ -13,7 +14,8 @@ use rlvs_core::path::DropReason;
 use rlvs_core::proto::state_name;
 use rlvs_core::wire::Be32;
 use rlvs_testkit::golden::{Step, Story, masked};
-use rlvs_testkit::{DestOrder, Order, Outcome, Stack, World, arrive, receive};
+use rlvs_testkit::order::Key;
+use rlvs_testkit::{DestOrder, Order, Outcome, ServiceOrder, Stack, World, arrive, receive};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
@@ -86,14 +88,21 @@ fn tell(
 
 /// Back to an instance without rules and history. Nobody but a test may write to these maps; loading the programs anew
 /// for each story would take a minute.
-fn forget_everything(director: &mut Director) {
+pub fn forget_everything(director: &mut Director) {
     director.clear().unwrap();
+    director.flush_marks().unwrap();
+    for setting in director.sysctls().unwrap() {
+        if setting.value != setting.default {
+            let words: Vec<String> = setting.default.iter().map(u32::to_string).collect();
+            director.set_sysctl(setting.name, &words.join(" ")).unwrap();
+        }
+    }
     let instance = director.instance().unwrap().expect("an instance");
     let wipe = |row: &dyn Fn(usize, u32), words: usize| (0..words).for_each(|word| row(word, 0));
     for (_, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
         wipe(&|word, value| set.store(word, value), SET_WORDS);
     }
-    for i in 0..instance.dest.len().min(64) {
+    for i in instance.dest_slots() {
         instance.dest.set(i, &DestConfig::EMPTY);
         let state = instance.dest_state.words(i);
         wipe(&|word, value| state.store(word, value), 16);
@@ -101,7 +110,9 @@ fn forget_everything(director: &mut Director) {
     for i in 0..instance.drops.len() {
         instance.drops.set(i, &0);
     }
-    instance.global.words(0).store(global::CONNS, 0);
+    for word in [global::CONNS, global::DROP_COUNTER] {
+        instance.global.words(0).store(word, 0);
+    }
 }
 
 /// Do the programs and the host agree on a frame?
@@ -134,14 +145,17 @@ fn state_difference(director: &mut Director, world: &World) -> Option<String> {
 }
 
 /// Client's port and protocol to server and state; reason to count.
-type State = (BTreeMap<(u8, u16, u16), (SocketAddrV4, String)>, BTreeMap<String, u64>);
+type State = (BTreeMap<Shown, (SocketAddrV4, String)>, BTreeMap<String, u64>);
+/// Protocol, client with port, virtual port.
+type Shown = (u8, SocketAddrV4, u16);
 
 fn state_of(director: &mut Director) -> State {
     let instance = director.instance().unwrap().expect("an instance");
     let mut connections = BTreeMap::new();
     for (index, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
         let entries = (1..=WAYS).filter(|way| tag(set, *way) != 0).map(|way| Entry::new(set, way, index));
-        connections.extend(entries.filter(|e| e.word().is_live()).map(described));
+        let is_shown = |e: &Entry<Be32, _>| e.word().is_live() && !e.word().has(Word::MAPPING);
+        connections.extend(entries.filter(is_shown).map(described));
     }
     let drops = director.status().unwrap().drops.into_iter().map(|d| (d.reason.to_string(), d.packets));
     (connections, drops.collect())
@@ -154,10 +168,11 @@ fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Item = 
         .filter(|(_, set)| set.load64(0) | set.load64(2) | u64::from(set.load(OVERFLOWED)) != 0)
 }
 
-fn described<M: Mem>(c: Entry<Be32, M>) -> ((u8, u16, u16), (SocketAddrV4, String)) {
+fn described<M: Mem>(c: Entry<Be32, M>) -> (Shown, (SocketAddrV4, String)) {
     let server = SocketAddrV4::new(c.dest_addr().bytes().into(), c.dest_port().get());
-    let key = (c.proto(), c.client_port().get(), c.virtual_port().get());
-    (key, (server, state_name(c.proto(), c.word().state()).to_string()))
+    let client = SocketAddrV4::new(c.client().bytes().into(), c.client_port().get());
+    let key = (c.proto(), client, c.virtual_port().get());
+    (key, (server, state_name(c.proto(), c.word().state(), c.word().has(Word::TEMPLATE)).to_string()))
 }
 
 fn state_of_world(world: &World) -> State {
@@ -168,22 +183,42 @@ fn state_of_world(world: &World) -> State {
 }
 
 /// The same order for the director.
-fn obey(director: &mut Director, order: &Order) {
-    let key = |(protocol, at): (u8, SocketAddrV4)| ServiceKey::Address {
-        protocol: Protocol::from_number(protocol).unwrap(),
-        addr: (*at.ip()).into(),
-        port: at.port(),
-    };
+pub fn obey(director: &mut Director, order: &Order) {
     let done = match order {
-        Order::AddService(s) => director.add_service(&Service::new(key(s.key), &s.scheduler)),
-        Order::EditService(s) => director.edit_service(&Service::new(key(s.key), &s.scheduler)),
+        Order::AddService(s) => director.add_service(&service(s)),
+        Order::EditService(s) => director.edit_service(&service(s)),
         Order::DeleteService(k) => director.delete_service(&key(*k)),
         Order::Add(k, d) => director.add_destination(&key(*k), &destination(d)),
         Order::Edit(k, d) => director.edit_destination(&key(*k), &destination(d)),
         Order::Delete(k, at) => director.delete_destination(&key(*k), (*at.ip()).into(), at.port()),
         Order::Clear => director.clear(),
+        Order::Sysctl(name, value) => director.set_sysctl(name, &value.to_string()),
+        Order::Mark { mark, protocol, port } => director.add_mark(&MarkSpec {
+            mark: *mark,
+            protocol: Protocol::from_number(*protocol),
+            src: None,
+            dst: None,
+            ports: vec![(*port, *port)],
+        }),
     };
     done.unwrap_or_else(|e| panic!("{order:?}: {e}"));
+}
+
+pub fn key((protocol, at): Key) -> ServiceKey {
+    match Protocol::from_number(protocol) {
+        Some(protocol) => ServiceKey::Address { protocol, addr: (*at.ip()).into(), port: at.port() },
+        None => ServiceKey::Fwmark { mark: u32::from(*at.ip()), family: Family::Inet },
+    }
+}
+
+fn service(order: &ServiceOrder) -> Service {
+    Service {
+        persistence: order.persist_secs.map(|timeout_secs| Persistence { timeout_secs }),
+        netmask: Some(order.netmask),
+        one_packet: order.one_packet,
+        flags: SchedFlags(order.sched_flags),
+        ..Service::new(key(order.key), &order.scheduler)
+    }
 }
 
 fn destination(order: &DestOrder) -> Destination {

@@ -2,6 +2,7 @@
 //! bytes, drop counters, loads and connection states must be the same. IPv6 is held against the recordings alone. Needs
 //! root.
 
+mod choices;
 mod compare;
 mod lab;
 mod run;
@@ -29,4 +30,9 @@ fn generic_xdp_then_tc() {
 #[test]
 fn tc_alone() {
     all(Way::Tc);
+}
+
+#[test]
+fn every_scheduler_chooses_as_the_kernel_did() {
+    choices::every_scheduler(Way::Tc);
 }

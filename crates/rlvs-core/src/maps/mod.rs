@@ -128,7 +128,7 @@ pub mod global {
     // The third is written by packets.
     /// Counts down to the next packet to be dropped.
     pub const DROP_COUNTER: usize = 32;
-    /// From here on nine words: how many entries with so many packets are let live until the next is dropped.
+    /// From here on sixteen words: how many entries with so many packets are let live until the next is dropped.
     pub const ENTRY_COUNTERS: usize = 33;
 }
 

@@ -55,7 +55,10 @@ pub fn remembered<A: Addr, T: Tables<A>>(
     Some(Remembered { dest: template.dest(), template: entry::link(template.id, word) })
 }
 
-/// Remembers the server that was chosen; none if another processor was first, whose choice counts.
+/// Another processor has remembered a server for the client first.
+pub const FIRST: u32 = NONE - 1;
+
+/// Remembers the server that was chosen: a link to the template, `NONE` where there is no room for one, or [`FIRST`].
 #[inline(always)]
 pub fn remember<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -63,13 +66,12 @@ pub fn remember<A: Addr, T: Tables<A>>(
     service_id: u32,
     dest_id: u32,
     now: u32,
-) -> Option<Remembered> {
-    let forgotten = Some(Remembered { dest: dest_id, template: NONE });
+) -> u32 {
     let Some(service) = tables.service(service_id) else {
-        return forgotten;
+        return NONE;
     };
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
-        return forgotten;
+        return NONE;
     };
     let new = NewEntry {
         flow: template_flow(packet, service),
@@ -90,10 +92,10 @@ pub fn remember<A: Addr, T: Tables<A>>(
             if let Some(global) = tables.global() {
                 global.add(global::conns::<A>(), 1);
             }
-            Some(Remembered { dest: dest_id, template: entry::link(inserted.id, inserted.word) })
+            entry::link(inserted.id, inserted.word)
         }
-        Outcome::Lost => None,
-        Outcome::Full => forgotten,
+        Outcome::Lost => FIRST,
+        Outcome::Full => NONE,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::account::count_connection;
 use super::load::bind;
-use super::persist::{self, Remembered};
+use super::persist::{self, FIRST, Remembered};
 use super::service::{FTP, FTP_DATA};
 use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
@@ -35,7 +35,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
             let Some(picked) = tables.pick(packet, service_id, now) else {
                 return nobody(packet, tables, service);
             };
-            if picked.is_new {
+            if picked.is_new && !tables.moved(packet, service_id, picked.dest) {
                 tables.note(packet, service_id, picked.dest, now);
             }
             if picked.surplus != NONE
@@ -44,13 +44,15 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
                 tables.close(entry, entry.word());
                 tables.set_changed(packet, service_id, now);
             }
-            let forgotten = Remembered { dest: picked.dest, template: NONE };
+            let alone = Remembered { dest: picked.dest, template: NONE };
             if !persistent {
-                forgotten
-            } else if let Some(remembered) = tables.remember(packet, service_id, picked.dest, now) {
-                remembered
+                alone
             } else {
-                tables.remembered(packet, service_id, now).unwrap_or(forgotten)
+                match tables.remember(packet, service_id, picked.dest, now) {
+                    // Another processor was first: its choice counts.
+                    FIRST => tables.remembered(packet, service_id, now).unwrap_or(alone),
+                    template => Remembered { template, ..alone },
+                }
             }
         }
     };
@@ -60,7 +62,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
             Some(entry) => Located::Request(entry.id),
             None => Located::Drop(DropReason::Contended),
         },
-        located => located,
+        opened => opened,
     }
 }
 

@@ -76,7 +76,7 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     }
     /// See [`persist::remember`].
     #[inline(always)]
-    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Option<Remembered> {
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> u32 {
         persist::remember(packet, self, service, dest, now)
     }
     /// What the scheduler wlc would pick.
@@ -92,6 +92,11 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     #[inline(always)]
     fn note(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) {
         mapping::note(packet, self, service, dest, now)
+    }
+    /// See [`mapping::moved`].
+    #[inline(always)]
+    fn moved(&self, packet: &Packet<A>, service: u32, dest: u32) -> bool {
+        mapping::moved(packet, self, service, dest)
     }
     /// See [`lblcr::set_changed`].
     #[inline(always)]

@@ -48,9 +48,6 @@ pub fn note<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u
     let kind = super::mapping_kind(service.scheduler);
     let flow = flow(packet.dst, service, kind);
     let (expiration, serial) = if kind == LBLC {
-        if let Some(entry) = tables.find_kept(&flow) {
-            return move_to(tables, entry, dest_id, dest);
-        }
         (Setting::LblcExpiration, 0)
     } else {
         let serial = sched.fetch_add(sched_state::SERIAL, 1).wrapping_add(1).max(1);
@@ -80,17 +77,27 @@ pub fn note<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u
     }
 }
 
-/// The address has another server now.
+/// With lblc an address that has a server gets another one: false if it has none.
 #[inline(always)]
-fn move_to<A: Addr, T: Tables<A>>(tables: &T, entry: Entry<A, T::Set>, to: u32, new: T::Mem) {
-    let from = entry.dest();
-    let Some(old) = tables.dest_state(from) else {
-        return;
+pub fn moved<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u32, to: u32) -> bool {
+    let Some(service) = tables.service(service_id) else {
+        return false;
     };
-    if from != to && entry.swap_dest(from, to) {
+    if super::mapping_kind(service.scheduler) != LBLC {
+        return false;
+    }
+    let Some(entry) = tables.find_kept(&flow(packet.dst, service, LBLC)) else {
+        return false;
+    };
+    let from = entry.dest();
+    if from != to
+        && let Some((old, new)) = tables.dest_state(from).zip(tables.dest_state(to))
+        && entry.swap_dest(from, to)
+    {
         new.add(dest_state::MAPPINGS, 1);
         old.add(dest_state::MAPPINGS, u32::MAX);
     }
+    true
 }
 
 /// Shall a mapping go before its time: its service is gone or schedules otherwise, or has too many of them?

@@ -6,7 +6,8 @@
 use crate::frame::At;
 use crate::maps;
 use crate::steps::{self, Steps};
-use crate::tc::store;
+use crate::tc::{self, store};
+use crate::xdp;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, bpf_fib_lookup};
 use aya_ebpf::maps::Array;
 use rlvs_core::conn::entry::NewEntry;
@@ -21,7 +22,7 @@ pub type Six = [Be32; 4];
 
 const IP: usize = eth::HEADER_LEN;
 
-pub trait Family: Addr + Steps<Self> {
+pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf {
     /// The number of the family in the kernel's interfaces.
     const NUMBER: u8;
     /// Bytes of a header without options or extensions.

@@ -89,7 +89,7 @@ steps! {
     rlvs_close, rlvs6_close: close(id: u32, seen: u32);
     /// The server that a client had, and in the upper half the link to the template that says so.
     rlvs_remembered, rlvs6_remembered: remembered(packet: *const Packet<A>, service: u32, now: u32);
-    /// Remembers a client's server; the same.
+    /// Remembers a client's server: the link to the template, see `persist::remember`.
     rlvs_remember, rlvs6_remember: remember(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
     /// The first half of the story: the code of a [`Located`].
     rlvs_locate, rlvs6_locate: locate(packet: *const Packet<A>, now: u32);
@@ -109,6 +109,8 @@ steps! {
     rlvs_pick_lblc, rlvs6_pick_lblc: pick_lblc(packet: *const Packet<A>, service: u32, now: u32);
     /// The same.
     rlvs_pick_lblcr, rlvs6_pick_lblcr: pick_lblcr(packet: *const Packet<A>, service: u32, now: u32);
+    /// Moves an address to another server, if it has one.
+    rlvs_moved, rlvs6_moved: moved(packet: *const Packet<A>, service: u32, dest: u32);
     /// Notes that an address got a server.
     rlvs_note, rlvs6_note: note(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
     /// Notes that the set of servers of an address was changed.
@@ -173,8 +175,8 @@ mod any {
     #[inline(always)]
     pub fn remember<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
         match unsafe { packet.as_ref() } {
-            Some(packet) => persist::remember(packet, &tables(), service, dest, now).map_or(NOBODY, pair),
-            None => NOBODY,
+            Some(packet) => persist::remember(packet, &tables(), service, dest, now) as u64,
+            None => NONE as u64,
         }
     }
 
@@ -253,6 +255,14 @@ mod any {
         match unsafe { packet.as_ref() } {
             Some(packet) => lblcr::pick(packet, &tables(), service, now).map_or(NOBODY, Picked::code),
             None => NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    pub fn moved<A: Family>(packet: *const Packet<A>, service: u32, dest: u32) -> u64 {
+        match unsafe { packet.as_ref() } {
+            Some(packet) => mapping::moved(packet, &tables(), service, dest) as u64,
+            None => 0,
         }
     }
 

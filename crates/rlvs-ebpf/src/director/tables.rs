@@ -168,8 +168,12 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
         remembered(A::remembered(packet, service, now))
     }
     #[inline(always)]
-    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> Option<Remembered> {
-        remembered(A::remember(packet, service, dest, now))
+    fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> u32 {
+        A::remember(packet, service, dest, now) as u32
+    }
+    #[inline(always)]
+    fn moved(&self, packet: &Packet<A>, service: u32, dest: u32) -> bool {
+        A::moved(packet, service, dest) != 0
     }
     #[inline(always)]
     fn pick(&self, packet: &Packet<A>, service: u32, now: u32) -> Option<Picked> {

@@ -116,11 +116,75 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    finish(skb, packet, located, now)
+    A::tc_finish(skb, packet, located, now) as i32
 }
 
-/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
-#[inline(never)]
+/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
+/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
+pub trait SecondHalf: Sized {
+    fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
+    fn tc_decide(
+        skb: *mut __sk_buff,
+        packet: *const Packet<Self>,
+        located: u64,
+        now: u32,
+        plan: *mut Plan<Self>,
+    ) -> u64;
+}
+
+macro_rules! second_half {
+    ($family:ty, $finish:ident, $decide:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $finish(
+            skb: *mut __sk_buff,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+        ) -> u64 {
+            // SAFETY: null, or a packet of the caller's.
+            match unsafe { packet.as_ref() } {
+                Some(packet) => finish(skb, packet, located, now) as u64,
+                None => TC_ACT_OK as u64,
+            }
+        }
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $decide(
+            skb: *mut __sk_buff,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+            plan: *mut Plan<$family>,
+        ) -> u64 {
+            // SAFETY: null, or the caller's.
+            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
+                Some((packet, plan)) => decide(skb, packet, located, now, plan),
+                None => Decision::PASS.0,
+            }
+        }
+        impl SecondHalf for $family {
+            #[inline(always)]
+            fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<$family>, located: u64, now: u32) -> u64 {
+                $finish(skb, packet, located, now)
+            }
+            #[inline(always)]
+            fn tc_decide(
+                skb: *mut __sk_buff,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+                plan: *mut Plan<$family>,
+            ) -> u64 {
+                $decide(skb, packet, located, now, plan)
+            }
+        }
+    };
+}
+second_half!(Be32, rlvs_tc_finish, rlvs_tc_decide);
+second_half!(Six, rlvs6_tc_finish, rlvs6_tc_decide);
+
+#[inline(always)]
 fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
     A::with_plan(|plan| finish_with(skb, packet, located, now, plan)).unwrap_or(TC_ACT_OK)
 }
@@ -136,7 +200,7 @@ fn finish_with<A: Family>(
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
-    match Decision(decide(packet, located, &tables, now, plan)).verdict() {
+    match Decision(A::tc_decide(skb, packet, located, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -156,15 +220,18 @@ fn finish_with<A: Family>(
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn decide<A: Family>(
+    skb: *mut __sk_buff,
     packet: &Packet<A>,
     located: u64,
-    tables: &Kernel<A, Tc>,
     now: u32,
     plan: &mut Plan<A>,
 ) -> u64 {
-    deliver(packet, Located::from_code(located), tables, now, plan).0
+    // SAFETY: the context of the running program.
+    let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
+    let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
+    deliver(packet, Located::from_code(located), &tables, now, plan).0
 }
 
 /// Changes the packet as planned.

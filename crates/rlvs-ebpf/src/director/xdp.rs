@@ -61,11 +61,80 @@ fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
     if located == Located::Pass.code() {
         return XDP_PASS;
     }
-    finish(context, packet, located, now)
+    A::xdp_finish(context, packet, located, now) as u32
 }
 
-/// The second half of the story and what comes of it. A function of its own: it and `locate` share no stack.
-#[inline(never)]
+/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
+/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
+pub trait SecondHalf: Sized {
+    fn xdp_finish(context: *mut xdp_md, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
+    fn xdp_decide(
+        context: *mut xdp_md,
+        packet: *const Packet<Self>,
+        located: u64,
+        now: u32,
+        plan: *mut Plan<Self>,
+    ) -> u64;
+}
+
+macro_rules! second_half {
+    ($family:ty, $finish:ident, $decide:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $finish(
+            context: *mut xdp_md,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+        ) -> u64 {
+            // SAFETY: null, or a packet of the caller's.
+            match unsafe { packet.as_ref() } {
+                Some(packet) => finish(context, packet, located, now) as u64,
+                None => XDP_PASS as u64,
+            }
+        }
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $decide(
+            context: *mut xdp_md,
+            packet: *const Packet<$family>,
+            located: u64,
+            now: u32,
+            plan: *mut Plan<$family>,
+        ) -> u64 {
+            // SAFETY: null, or the caller's.
+            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
+                Some((packet, plan)) => decide(context, packet, located, now, plan),
+                None => Decision::PASS.0,
+            }
+        }
+        impl SecondHalf for $family {
+            #[inline(always)]
+            fn xdp_finish(
+                context: *mut xdp_md,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+            ) -> u64 {
+                $finish(context, packet, located, now)
+            }
+            #[inline(always)]
+            fn xdp_decide(
+                context: *mut xdp_md,
+                packet: *const Packet<$family>,
+                located: u64,
+                now: u32,
+                plan: *mut Plan<$family>,
+            ) -> u64 {
+                $decide(context, packet, located, now, plan)
+            }
+        }
+    };
+}
+second_half!(Be32, rlvs_xdp_finish, rlvs_xdp_decide);
+second_half!(Six, rlvs6_xdp_finish, rlvs6_xdp_decide);
+
+#[inline(always)]
 fn finish<A: Family>(context: *mut xdp_md, packet: &Packet<A>, located: u64, now: u32) -> u32 {
     A::with_plan(|plan| finish_with(context, packet, located, now, plan)).unwrap_or(XDP_PASS)
 }
@@ -79,8 +148,7 @@ fn finish_with<A: Family>(
     plan: &mut Plan<A>,
 ) -> u32 {
     let (frame, ifindex) = bounds(context);
-    let tables = Kernel::<A, Xdp>::new(context.cast(), ifindex);
-    match Decision(decide(packet, located, &tables, now, plan)).verdict() {
+    match Decision(A::xdp_decide(context, packet, located, now, plan)).verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
@@ -98,15 +166,17 @@ fn finish_with<A: Family>(
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn decide<A: Family>(
+    context: *mut xdp_md,
     packet: &Packet<A>,
     located: u64,
-    tables: &Kernel<A, Xdp>,
     now: u32,
     plan: &mut Plan<A>,
 ) -> u64 {
-    deliver(packet, Located::from_code(located), tables, now, plan).0
+    let ifindex = bounds(context).1;
+    let tables = Kernel::<A, Xdp>::new(context.cast(), ifindex);
+    deliver(packet, Located::from_code(located), &tables, now, plan).0
 }
 
 /// The frame's bounds and where it came in.
