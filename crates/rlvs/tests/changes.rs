@@ -6,6 +6,7 @@ mod common;
 use common::{MB, Proto, attach, cluster, ipvsadm, method, real, serve, within};
 use rlvs::lab::client::{self, Connection};
 use rlvs::lab::{Lab, Topology, VIP};
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -170,6 +171,6 @@ fn a_silent_server_hurts_only_its_own_clients() {
 /// Taking a link down removed the routes over it.
 fn restore_routes(lab: &Lab) {
     if lab.topology() == Topology::Nat {
-        lab.server(3).add_default_route("10.1.0.1".parse().unwrap()).unwrap();
+        lab.server(3).add_default_route(Ipv4Addr::new(10, 1, 0, 1)).unwrap();
     }
 }

@@ -94,7 +94,10 @@ fn by_xdp_as_cards_deliver_packets() {
                 ours.map(|(_, n)| n).sum()
             };
             let (sent_on, seen) = (count("xdp_redirect") + count("xdp_tx"), count("xdp_packets"));
-            assert!(sent_on > 2_000 && sent_on * 10 > seen * 9, "{topology:?}: {sent_on} of {seen}: {counters:?}");
+            assert!(
+                sent_on > 2_000 && sent_on * 10 > seen * 9,
+                "{topology:?}: {sent_on} of {seen}: {counters:?}"
+            );
             assert_eq!(count("xdp_tx_errors") + count("xdp_drops"), 0, "{topology:?}: {counters:?}");
         }
     });

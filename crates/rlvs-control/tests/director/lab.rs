@@ -7,7 +7,7 @@ use rlvs_testkit::lab::{
 };
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Runs a test as the director of a fresh namespace.
 pub fn in_a_namespace<T: Send>(test: impl FnOnce(&mut Director) -> T + Send) -> T {
@@ -48,31 +48,60 @@ pub fn index(device: &str) -> u32 {
 }
 
 fn set_up() {
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    for (name, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/all/accept_dad", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+    ] {
+        std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+    }
     for (near, far, mac) in [("c0", "c1", C0_MAC), ("s0", "s1", S0_MAC)] {
         netlink(|h| async move { h.link().add(LinkVeth::new(near, far).build()).execute().await });
         set(LinkUnspec::new_with_name(near).address(mac.to_vec()).up().build());
         set(LinkUnspec::new_with_name(far).up().build());
     }
     for (device, addr, prefix) in [("c0", DIRECTOR_C, 24), ("c0", VIP, 32), ("s0", DIRECTOR_S, 24)] {
-        let index = index(device);
-        netlink(|h| async move { h.address().add(index, IpAddr::V4(addr), prefix).execute().await });
+        address(device, addr.into(), prefix);
     }
-    neighbour("c0", ROUTER, &ROUTER_MAC);
-    (1..=SERVERS).for_each(|n| neighbour("s0", server(n), &server_mac(n)));
+    for (device, addr, prefix) in [("c0", client_net(0xfe), 64), ("c0", client_net(0x100), 128)] {
+        address(device, addr.into(), prefix);
+    }
+    address("s0", server_net(0xfe).into(), 64);
+    for router in [ROUTER.into(), client_net(1).into()] {
+        neighbour("c0", router, &ROUTER_MAC);
+    }
+    for n in 1..=SERVERS {
+        neighbour("s0", server(n).into(), &server_mac(n));
+        neighbour("s0", server_net(n.into()).into(), &server_mac(n));
+    }
     let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(ROUTER).build();
     netlink(|h| async move { h.route().add(default).execute().await });
+    let default = RouteMessageBuilder::<Ipv6Addr>::new().gateway(client_net(1)).build();
+    netlink(|h| async move { h.route().add(default).execute().await });
+}
+
+/// The same network in IPv6: fd00:c:: where 10.0.0.0 is, fd00:5:: where 10.1.0.0 is; the VIP is fd00:c::100.
+fn client_net(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0xc, 0, 0, 0, 0, 0, host)
+}
+
+fn server_net(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 5, 0, 0, 0, 0, 0, host)
 }
 
 pub fn set_mtu(device: &str, mtu: u32) {
     set(LinkUnspec::new_with_name(device).mtu(mtu).build());
 }
 
-fn neighbour(device: &str, addr: Ipv4Addr, mac: &[u8]) {
+fn address(device: &str, addr: IpAddr, prefix: u8) {
     let index = index(device);
-    netlink(|h| async move {
-        h.neighbours().add(index, IpAddr::V4(addr)).link_layer_address(mac).execute().await
-    });
+    netlink(|h| async move { h.address().add(index, addr, prefix).execute().await });
+}
+
+fn neighbour(device: &str, addr: IpAddr, mac: &[u8]) {
+    let index = index(device);
+    netlink(|h| async move { h.neighbours().add(index, addr).link_layer_address(mac).execute().await });
 }
 
 fn set(message: LinkMessage) {

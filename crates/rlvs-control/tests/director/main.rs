@@ -1,11 +1,13 @@
 //! The loaded programs against the brain on the host: the same rows through both, by `BPF_PROG_TEST_RUN`. Verdicts,
-//! bytes, drop counters, loads and connection states must be the same. Needs root.
+//! bytes, drop counters, loads and connection states must be the same. IPv6 is held against the recordings alone. Needs
+//! root.
 
 mod choices;
 mod compare;
 mod drift;
 mod lab;
 mod run;
+mod six;
 
 use compare::compare;
 use rlvs_testkit::{golden, rows};
