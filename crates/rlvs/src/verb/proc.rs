@@ -18,25 +18,30 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
 enum File {
-    IpVs,
-    IpVsConn,
-    IpVsConnSync,
-    IpVsStats,
-    IpVsStatsPercpu,
-    IpVsApp,
+    #[value(name = "ip_vs")]
+    Rules,
+    #[value(name = "ip_vs_conn")]
+    Conn,
+    #[value(name = "ip_vs_conn_sync")]
+    ConnSync,
+    #[value(name = "ip_vs_stats")]
+    Stats,
+    #[value(name = "ip_vs_stats_percpu")]
+    StatsPercpu,
+    #[value(name = "ip_vs_app")]
+    App,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let mut director = Director::here()?;
     let text = match args.name {
-        File::IpVs => services(&director.services()?, jiffies_per_second()),
-        File::IpVsConn => connections(&director.connections()?),
-        File::IpVsConnSync => connections_sync(&director.connections()?),
-        File::IpVsStats => stats(&director.totals()?),
-        File::IpVsStatsPercpu => stats_percpu(&director.totals()?),
-        File::IpVsApp => "prot port    usecnt name\n".to_string(),
+        File::Rules => services(&director.services()?, jiffies_per_second()),
+        File::Conn => connections(&director.connections()?),
+        File::ConnSync => connections_sync(&director.connections()?),
+        File::Stats => stats(&director.totals()?),
+        File::StatsPercpu => stats_percpu(&director.totals()?),
+        File::App => "prot port    usecnt name\n".to_string(),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
