@@ -97,10 +97,10 @@ impl Scenario {
         let server = |speed| Server { speed, weight: 1, upper: 0 };
         Scenario {
             servers: [1.0, 1.0, 0.5].map(server).to_vec(),
-            rate: 17.5,
+            rate: 87.5,
             duration: 60 * SECOND,
             service_time: ServiceTime::Exponential,
-            mean_work_nanos: SECOND / 10,
+            mean_work_nanos: SECOND / 50,
             clients: 1000,
             addresses: 1,
             zipf: 0.0,
@@ -166,7 +166,9 @@ impl Scenario {
                 self.rate
             );
         }
-        Ok(most as usize + 1000)
+        // And what persistence and the lblc schedulers keep.
+        let kept = self.clients + self.addresses * self.servers.len() as u32;
+        Ok(most as usize + kept as usize)
     }
 }
 
@@ -219,9 +221,9 @@ struct Job {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Done(usize),
+    Interval,
     Change,
     Tick,
-    Interval,
     Arrival,
 }
 
@@ -246,7 +248,7 @@ impl Run<'_> {
                 }
             }
             if next.0 > scenario.duration {
-                return;
+                return self.go_to(scenario.duration);
             }
             self.go_to(next.0);
             match next.1 {

@@ -6,8 +6,8 @@ use std::fmt::Write;
 /// One line on what was simulated.
 fn heading(s: &Scenario) -> String {
     let protocol = if s.udp { "UDP" } else { "TCP" };
-    format!("{protocol}, {:.4} connections/s, {:.0} % of what the servers can do", s.rate, s.busy() * 100.0)
-        .replace(".0000", "")
+    let rate = (s.rate * 1e4).round() / 1e4;
+    format!("{protocol}, {rate} connections/s, {:.0} % of what the servers can do", s.busy() * 100.0)
 }
 
 /// A scheduler in full.

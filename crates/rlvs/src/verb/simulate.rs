@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, default_value = "60s", value_parser = words::time)]
     duration: u64,
     /// How much work a connection is: exp, fixed or pareto (shape 1.5), and the mean time on an idle server of speed 1
-    #[arg(long, num_args = 2, value_names = ["KIND", "MEAN"], default_values = ["exp", "100ms"])]
+    #[arg(long, num_args = 2, value_names = ["KIND", "MEAN"], default_values = ["exp", "20ms"])]
     service_time: Vec<String>,
     /// Clients; each connection is from one of them
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
