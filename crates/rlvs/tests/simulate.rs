@@ -177,7 +177,10 @@ fn mistakes_are_named() {
         ("--flags sh-prot -s sh", "unknown flag \"sh-prot\"; there are: sh-port"),
         ("--flags sh-port -s rr", "flag \"sh-port\" is of no scheduler that is simulated here"),
         ("--event 3s:delete_rs9", "event \"3s:delete_rs9\" is none of"),
-        ("--rate 1e9", "give a lower --rate"),
+        ("--rate 1e6", "give a lower --rate or a shorter --duration"),
+        ("--rate 3e4 --duration 1h", "108000000 connections are more than 50000000"),
+        ("--rate 0", "\"0\" is no rate from 0.001 to 1e9"),
+        ("--duration 5d", "\"5d\" is no time from 1us to a day"),
     ] {
         let mut words = vec!["simulate"];
         words.extend(line.split(' '));

@@ -17,7 +17,7 @@ mod worker;
 
 pub use load::ServiceTime;
 pub use report::{comparison, details};
-pub use tally::{Outcome, Response, ServerOutcome, ServerSet};
+pub use tally::{EventOutcome, Outcome, Response, ServerOutcome};
 
 use anyhow::{Result, bail};
 use director::{Director, Flow, Rules, TICKS_PER_SEC};
@@ -31,6 +31,8 @@ const SECOND: u64 = 1_000_000_000;
 const INTERVALS: u64 = 12;
 /// Connections in the table at once: each takes 128 bytes of memory.
 const MOST_AT_ONCE: f64 = 6e6;
+/// And all together: of each its response time is kept.
+const MOST: f64 = 5e7;
 
 /// What is simulated, for each scheduler alike.
 pub struct Scenario {
@@ -164,6 +166,12 @@ impl Scenario {
                 "{:.0} connections per second need a table of {most:.0} entries, more than {MOST_AT_ONCE:.0}; \
                  give a lower --rate or a shorter --duration",
                 self.rate
+            );
+        }
+        let all = self.rate * (self.duration as f64 / SECOND as f64);
+        if all > MOST {
+            bail!(
+                "{all:.0} connections are more than {MOST:.0}; give a lower --rate or a shorter --duration"
             );
         }
         // And what persistence and the lblc schedulers keep.

@@ -79,16 +79,16 @@ pub struct Tally {
 
 /// A set of at most 64 servers.
 #[derive(Clone, Copy, Default)]
-pub struct ServerSet(u64);
+struct ServerSet(u64);
 
 impl ServerSet {
-    pub fn add(&mut self, server: u32) {
+    fn add(&mut self, server: u32) {
         self.0 |= 1 << server;
     }
-    pub fn len(self) -> u32 {
+    fn len(self) -> u32 {
         self.0.count_ones()
     }
-    pub fn is_empty(self) -> bool {
+    fn is_empty(self) -> bool {
         self.0 == 0
     }
 }

@@ -60,22 +60,22 @@ fn number(word: &str) -> Option<f64> {
     word.parse().ok().filter(|n: &f64| n.is_finite())
 }
 
-/// `100ms`, `0.5s`, `2m`; a bare number is seconds. In nanoseconds.
+/// `100ms`, `0.5s`, `2m`, `1h`; a bare number is seconds. In nanoseconds.
 pub fn time(word: &str) -> Result<u64> {
-    let units = [("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9)];
+    let units = [("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
     let (digits, unit) =
         units.iter().find_map(|(name, unit)| Some((word.strip_suffix(name)?, *unit))).unwrap_or((word, 1e9));
     let nanos = number(digits).map(|n| (n * unit).round()).filter(|n| (1000.0..=86_400e9).contains(n));
     let nanos = nanos.ok_or_else(|| {
-        anyhow!("{word:?} is no time from 1us to a day; write 100ms, 30s, 2m (a bare number is seconds)")
+        anyhow!("{word:?} is no time from 1us to a day; write 100ms, 30s, 2m, 1h (a bare number is seconds)")
     })?;
     Ok(nanos as u64)
 }
 
-/// A positive number of something.
-pub fn positive(word: &str) -> Result<f64> {
-    let n = number(word).filter(|n| *n > 0.0);
-    n.ok_or_else(|| anyhow!("{word:?} is no number above 0"))
+/// Connections per second.
+pub fn rate(word: &str) -> Result<f64> {
+    let n = number(word).filter(|n| (0.001..=1e9).contains(n));
+    n.ok_or_else(|| anyhow!("{word:?} is no rate from 0.001 to 1e9 connections per second"))
 }
 
 /// An exponent of Zipf's law.

@@ -18,7 +18,7 @@ pub struct Worker {
     pub busy: u64,
     pub busy_lately: u64,
     /// Connections times nanoseconds, and the most connections at once.
-    pub load: u64,
+    pub load: u128,
     pub most: usize,
 }
 
@@ -39,7 +39,7 @@ impl Worker {
             self.given += nanos as f64 * self.speed / n as f64;
             self.busy += nanos;
             self.busy_lately += nanos;
-            self.load += nanos * n as u64;
+            self.load += u128::from(nanos) * n as u128;
         }
     }
 
@@ -63,7 +63,7 @@ impl Worker {
     fn plan(&mut self, now: u64) {
         self.next = self.queue.peek().map(|Reverse((bits, _))| {
             let left = (f64::from_bits(*bits) - self.given).max(0.0);
-            now + (left * self.queue.len() as f64 / self.speed).ceil() as u64
+            now.saturating_add((left * self.queue.len() as f64 / self.speed).ceil() as u64)
         });
     }
 }

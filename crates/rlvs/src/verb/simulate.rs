@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, default_value = "1,1,0.5", value_parser = servers)]
     servers: Servers,
     /// New connections per second [default: what keeps the servers busy for 70 % of the time]
-    #[arg(long, value_parser = words::positive)]
+    #[arg(long, value_parser = words::rate)]
     rate: Option<f64>,
     /// How long connections come: 90s, 5m
     #[arg(long, default_value = "60s", value_parser = words::time)]
