@@ -33,7 +33,7 @@ pub fn details(o: &Outcome, scenario: &Scenario) -> String {
         );
     }
     let Outcome { connections, refused, cut, .. } = o;
-    let _ = writeln!(text, "\nconnections {connections}, refused {refused}, cut off by an event {cut}");
+    let _ = writeln!(text, "\nconnections {connections}, refused {refused}, cut off {cut}");
     let _ = writeln!(
         text,
         "response time p50 {:.2}, p99 {:.2} (1: the same work on an idle server of speed 1)",

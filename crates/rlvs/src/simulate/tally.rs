@@ -14,7 +14,7 @@ pub struct Outcome {
     pub connections: u64,
     /// Nobody took them.
     pub refused: u64,
-    /// Their server was deleted before their end.
+    /// Their last segments did not reach the server: it was deleted, or they were silent for longer than the timeout.
     pub cut: u64,
     pub servers: Vec<ServerOutcome>,
     pub response: Response,
