@@ -9,5 +9,6 @@ pub mod mark;
 pub mod proc;
 pub mod realserver;
 pub mod responder;
+pub mod simulate;
 pub mod status;
 pub mod sysctl;
