@@ -142,8 +142,8 @@ fn rates_rise_and_fall_with_nobody_in_user_space() {
             found.split_whitespace().nth(3).unwrap().parse().unwrap()
         };
         // InPPS of the service and of the server.
-        wait_until("packets per second", Duration::from_secs(6), || rate("TCP ") > 5 && rate("->") > 5);
-        wait_until("silence", Duration::from_secs(60), || rate("TCP ") == 0 && rate("->") == 0);
+        wait_until("packets per second", Duration::from_secs(6), || rate("TCP ") > 5 && rate("-> 10.") > 5);
+        wait_until("silence", Duration::from_secs(60), || rate("TCP ") == 0 && rate("-> 10.") == 0);
         served(&lab, 80, 40);
         wait_until("packets again", Duration::from_secs(6), || rate("TCP ") > 5);
         ipvsadm(&lab, "-Z");
