@@ -49,8 +49,10 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
                 alone
             } else {
                 match tables.remember(packet, service_id, picked.dest, now) {
-                    // Another processor was first: its choice counts.
-                    FIRST => tables.remembered(packet, service_id, now).unwrap_or(alone),
+                    FIRST => match choice_of_the_first(packet, tables, service_id, now) {
+                        Some(known) => known,
+                        None => return Located::Drop(DropReason::Contended),
+                    },
                     template => Remembered { template, ..alone },
                 }
             }
@@ -64,6 +66,28 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
         },
         opened => opened,
     }
+}
+
+/// How often to look for the template of another processor, which needs less than a microsecond to make it live.
+const TRIES: u32 = 16;
+
+/// Another processor was first to remember a server for this client: its choice counts, as soon as it can be seen.
+#[inline(always)]
+fn choice_of_the_first<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    tables: &T,
+    service_id: u32,
+    now: u32,
+) -> Option<Remembered> {
+    let mut tries = 0;
+    while tries < TRIES {
+        let known = tables.remembered(packet, service_id, now);
+        if known.is_some() {
+            return known;
+        }
+        tries += 1;
+    }
+    None
 }
 
 /// Whether a packet may open a connection, and to which service.
@@ -89,6 +113,10 @@ pub fn welcome<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Welcome
     let Some(service) = tables.service(service_id) else {
         return PASS;
     };
+    // Scheduled once, and counted once, by the layer that can finish every packet.
+    if is_alone(packet, service) && packet.from_driver {
+        return Welcome::Not(Located::Up);
+    }
     if drops_packet(settings, tables) {
         return Welcome::Not(Located::Drop(DropReason::Defence));
     }
@@ -97,9 +125,6 @@ pub fn welcome<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Welcome
     let named = by_mark || service.key.port == packet.dport || service.has(service_flag::PERSISTENT);
     if packet.sport == FTP_DATA || !named {
         return PASS;
-    }
-    if is_alone(packet, service) && packet.from_driver {
-        return Welcome::Not(Located::Up); // scheduled once, by the layer that can finish every packet
     }
     Welcome::To(service_id)
 }
