@@ -16,7 +16,7 @@ use crate::object::{self, Sizes};
 use crate::shared::{Key, Shared};
 use crate::{Error, Result, bpffs, links};
 use aya::maps::{HashMap, MapData};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use rlvs_core::conn::SET_WORDS;
 use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::sysctl::{self, Setting};
@@ -121,10 +121,11 @@ impl Place {
 
     fn fill(&self, dir: &Path) -> Result<()> {
         let sizes = Sizes::of_this_machine();
-        let mut ebpf = object::load(&sizes)?;
+        let seed = object::random()?;
+        let mut ebpf = object::load(&sizes, seed)?;
         object::pin(&mut ebpf, dir)?;
         let instance = Instance::open(dir)?;
-        instance.settings.set(0, &first_settings(sizes.hz));
+        instance.settings.set(0, &Settings { seed, ..first_settings(sizes.hz) });
         instance.command(op::START, 0, 0, 0)?;
         let links = dir.join("links");
         make_dir(&links)?;
@@ -175,6 +176,20 @@ impl Instance {
             hz: sizes.hz,
             cpus: sizes.cpus,
         })
+    }
+
+    /// An XDP program on the maps of this instance. The lock must be held.
+    pub fn xdp_program(&self, name: &str) -> Result<Xdp> {
+        let sizes = Sizes {
+            services: self.service.len(),
+            destinations: self.dest.len(),
+            connection_sets: self.conns.len(),
+            connection6_sets: self.conns6.len(),
+            bucket_pages: self.buckets.len(),
+            cpus: self.cpus,
+            hz: self.hz,
+        };
+        object::load_xdp(&self.dir, name, &sizes, self.settings.get(0).seed)
     }
 
     /// Has a program change state (see `rlvs_core::maps::command`); the first argument word of the answer.
@@ -237,6 +252,7 @@ pub fn first_settings(hz: u32) -> Settings {
         next_serial: 1,
         pad: 0,
         carried: [0; 5],
+        seed: 0,
     }
 }
 

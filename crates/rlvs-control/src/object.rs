@@ -5,6 +5,7 @@ use aya::maps::Map;
 use aya::programs::links::FdLink;
 use aya::programs::{Program, SchedClassifier, SkLookup, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use aya_obj::programs::XdpAttachType;
 use rlvs_core::maps::DROP_REASONS;
 use std::path::Path;
 
@@ -77,9 +78,31 @@ impl Sizes {
     }
 }
 
-/// The programs, loaded but attached to nothing.
-pub fn load(sizes: &Sizes) -> Result<Ebpf> {
-    let seed: u64 = random()?;
+/// The object with new maps; of the programs those that every instance needs are loaded, and attached to nothing.
+pub fn load(sizes: &Sizes, seed: u64) -> Result<Ebpf> {
+    let mut ebpf = object(sizes, seed, None)?;
+    for name in [TC, COMMAND] {
+        let program: &mut SchedClassifier = typed(&mut ebpf, name)?;
+        program.load().map_err(|e| unloadable(name, &e))?;
+    }
+    Ok(ebpf)
+}
+
+/// Loads and pins an XDP program that works on the maps pinned in `dir`, if it is not there. The kernel takes its time to
+/// verify a program (a tenth of a second; more than ten in an emulator), so only what is attached is loaded.
+pub fn load_xdp(dir: &Path, name: &str, sizes: &Sizes, seed: u64) -> Result<Xdp> {
+    let pin = dir.join(name);
+    if !pin.exists() {
+        let mut ebpf = object(sizes, seed, Some(dir))?;
+        let program: &mut Xdp = typed(&mut ebpf, name)?;
+        program.load().map_err(|e| unloadable(name, &e))?;
+        program.pin(&pin).map_err(|e| unpinnable(name, dir, &e))?;
+    }
+    Xdp::from_pin(&pin, XdpAttachType::Interface).map_err(|e| unloadable(name, &e))
+}
+
+/// The object, with new maps or those pinned in a directory.
+fn object(sizes: &Sizes, seed: u64, maps_in: Option<&Path>) -> Result<Ebpf> {
     let (mask, mask6) = (sizes.connection_sets - 1, sizes.connection6_sets - 1);
     let mut loader = EbpfLoader::new();
     loader
@@ -101,35 +124,32 @@ pub fn load(sizes: &Sizes) -> Result<Ebpf> {
         .map_max_entries("DROPS", sizes.cpus * DROP_REASONS as u32)
         .map_max_entries("CONNS", sizes.connection_sets)
         .map_max_entries("CONNS6", sizes.connection6_sets);
-    let mut ebpf = loader.load(&OBJECT.0).map_err(refused)?;
-    for (name, program) in ebpf.programs_mut() {
-        let loaded = match program {
-            Program::Xdp(p) => p.load(),
-            Program::SchedClassifier(p) => p.load(),
-            _ => continue,
-        };
-        loaded.map_err(|e| Error::Load { reason: format!("{name}: {}", chain(&e)) })?;
+    if let Some(dir) = maps_in {
+        for map in MAPS {
+            loader.map_pin_path(map, dir.join(map));
+        }
     }
-    Ok(ebpf)
+    loader.load(&OBJECT.0).map_err(refused)
 }
 
-/// Pins all maps and programs below `dir`.
+fn unloadable(name: &str, e: &dyn std::error::Error) -> Error {
+    Error::Load { reason: format!("{name}: {}", chain(e)) }
+}
+
+fn unpinnable(name: &str, dir: &Path, e: &dyn std::error::Error) -> Error {
+    Error::system(format!("pinning {name} in {}", dir.display()), std::io::Error::other(chain(e)))
+}
+
+/// Pins all maps and the loaded programs below `dir`.
 pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
-    let problem = |what: &str, e: &dyn std::error::Error| {
-        Error::system(format!("pinning {what} in {}", dir.display()), std::io::Error::other(chain(e)))
-    };
     for name in MAPS {
         let map =
             ebpf.map(name).ok_or_else(|| Error::Load { reason: format!("the object has no map {name}") })?;
-        map.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
-    }
-    for name in [XDP, XDP_SKB] {
-        let program: &mut Xdp = typed(ebpf, name)?;
-        program.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
+        map.pin(dir.join(name)).map_err(|e| unpinnable(name, dir, &e))?;
     }
     for name in [TC, COMMAND] {
         let program: &mut SchedClassifier = typed(ebpf, name)?;
-        program.pin(dir.join(name)).map_err(|e| problem(name, &e))?;
+        program.pin(dir.join(name)).map_err(|e| unpinnable(name, dir, &e))?;
     }
     Ok(())
 }
@@ -224,7 +244,7 @@ pub fn memory_bytes() -> u64 {
     pages.max(0) as u64 * size.max(0) as u64
 }
 
-fn random() -> Result<u64> {
+pub fn random() -> Result<u64> {
     let mut bytes = [0u8; 8];
     // SAFETY: a buffer of the size given.
     let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

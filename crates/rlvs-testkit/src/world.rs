@@ -88,6 +88,7 @@ impl World {
             next_serial: 1,
             pad: 0,
             carried: [0; 5],
+            seed: 0,
         };
         World {
             network: Network::default(),

@@ -3,10 +3,9 @@
 use super::{Interface, Mode, failed, unpin};
 use crate::instance::Instance;
 use crate::{Result, object};
+use aya::programs::XdpMode;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{Xdp, XdpMode};
-use aya_obj::programs::XdpAttachType;
 use std::path::PathBuf;
 
 fn path(instance: &Instance, mode: Mode, ifindex: u32) -> PathBuf {
@@ -26,8 +25,7 @@ pub fn attach(instance: &Instance, interface: &Interface, mode: Mode) -> Result<
     };
     let what = if mode == Mode::Skb { "generic XDP" } else { "native XDP" };
     let fail = |e: &dyn std::error::Error| failed(what, interface, e);
-    let mut program =
-        Xdp::from_pin(instance.dir.join(name), XdpAttachType::Interface).map_err(|e| fail(&e))?;
+    let mut program = instance.xdp_program(name)?;
     let id = program.attach_to_if_index(interface.ifindex, flags).map_err(|e| fail(&e))?;
     let link: XdpLink = program.take_link(id).map_err(|e| fail(&e))?;
     let link: FdLink = link.try_into().map_err(|e: aya::programs::links::LinkError| fail(&e))?;

@@ -50,6 +50,9 @@ impl Programs {
             Way::Tc => (Mode::Tc, None),
         };
         for device in ["c0", "s0"] {
+            if way == Way::XdpSkb {
+                director.attach(device, Some(Mode::Skb), Some(true)).unwrap(); // loads it
+            }
             // In XDP's test runs too a veth is known to XDP only with a program on it.
             director.attach(device, Some(mode), Some(true)).unwrap();
         }

@@ -31,6 +31,8 @@ pub struct Settings {
     /// What to add (wrapping) to the sum over all destinations' counters: those of slots used again, less what all were at
     /// the last zeroing.
     pub carried: [u64; 5],
+    /// The secret that the programs were loaded with, for those that are loaded later.
+    pub seed: u64,
 }
 
 impl Settings {

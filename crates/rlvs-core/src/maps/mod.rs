@@ -38,7 +38,7 @@ pub use config::*;
 pub use mark::MarkRule;
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;

@@ -61,6 +61,7 @@ impl Memory {
             next_serial: 2,
             pad: 0,
             carried: [0; 5],
+            seed: 0,
         };
         Memory {
             settings,
