@@ -13,6 +13,7 @@
 //! | [`rows`] | more such rows, of our own |
 //! | [`reference`] | the schedulers again, as naive as possible, for comparison |
 //! | [`choices`] | recordings of schedulers, replayed on any director |
+//! | [`states`] | recordings of connection states, likewise |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
 mod audit;
@@ -29,6 +30,7 @@ pub mod random;
 pub mod reference;
 pub mod rows;
 mod rules;
+pub mod states;
 mod world;
 
 pub use audit::audit;

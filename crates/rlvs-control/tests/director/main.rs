@@ -8,6 +8,7 @@ mod drift;
 mod lab;
 mod run;
 mod six;
+mod states;
 
 use compare::compare;
 use rlvs_testkit::{golden, rows};
@@ -36,6 +37,16 @@ fn tc_alone() {
 #[test]
 fn every_scheduler_chooses_as_the_kernel_did() {
     choices::every_scheduler(Way::Tc);
+}
+
+#[test]
+fn every_state_is_the_kernels_in_xdp() {
+    states::every_state(Way::Xdp);
+}
+
+#[test]
+fn every_state_is_the_kernels_in_tc() {
+    states::every_state(Way::Tc);
 }
 
 #[test]
