@@ -250,7 +250,7 @@ pub fn first_settings(hz: u32) -> Settings {
         service_slots: 0,
         dest_slots: 0,
         next_serial: 1,
-        pad: 0,
+        sip_services: 0,
         carried: [0; 5],
         seed: 0,
     }

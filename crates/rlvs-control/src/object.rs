@@ -21,7 +21,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 17] = [
+pub const MAPS: [&str; 18] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -37,6 +37,7 @@ pub const MAPS: [&str; 17] = [
     "DROPS",
     "CONNS",
     "CONNS6",
+    "CALLS",
     "GLOBAL",
     "TICKER",
 ];

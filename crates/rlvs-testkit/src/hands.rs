@@ -4,6 +4,7 @@ use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
 use rlvs_core::fwd::{self, Edit, Kind};
 use rlvs_core::path::{DropReason, Hop, Layer, Plan, Tables, Verdict, decide, hop_flag};
+use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
 use rlvs_core::wire::{Be16, Be32, Packet, eth, icmp, ip_proto, ipv4, parse};
 
@@ -51,6 +52,10 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
         return Outcome::Pass;
     };
     packet.from_driver = L::LAYER == Layer::Driver;
+    if L::LAYER == Layer::Stack && packet.proto == ip_proto::UDP && world.settings.sip_services != 0 {
+        let message = frame.get(packet.l4_at as usize + 8..).unwrap_or_default();
+        packet.call = sip::call_of(message, world.seed).map_or(0, |(call, _)| call);
+    }
     let brain = Brain::<L>::new(world, cpu);
     let mut plan = Plan::empty();
     match decide(&mut packet, &brain, world.now(), &mut plan).verdict() {

@@ -86,7 +86,7 @@ impl World {
             service_slots: sizes.services as u32,
             dest_slots: sizes.destinations as u32,
             next_serial: 1,
-            pad: 0,
+            sip_services: 0,
             carried: [0; 5],
             seed: 0,
         };

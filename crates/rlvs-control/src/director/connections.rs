@@ -1,27 +1,34 @@
 //! The connection tables, listed: read straight from the shared memory, with the brain's own words for an entry.
 
 use super::convert;
-use crate::Result;
 use crate::instance::Instance;
 use crate::model::ConnectionView;
 use crate::shared::Shared;
-use rlvs_core::conn::entry::Word;
+use crate::{Result, object};
+use rlvs_core::conn::entry::{self, Word};
 use rlvs_core::conn::tags::tag;
 use rlvs_core::conn::{Entry, SET_WORDS};
+use rlvs_core::maps::{CALL_ID_LEN, call_key};
 use rlvs_core::mem::Mem;
 use rlvs_core::proto;
 use rlvs_core::wire::{Addr, Be32};
 
 pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
     let now = instance.now()?;
-    let mut list = Vec::new();
+    let mut list: Vec<(ConnectionView, Option<[u32; 2]>)> = Vec::new();
     add_all::<Be32>(&instance.conns, now, instance.hz, &mut list);
     add_all::<[Be32; 4]>(&instance.conns6, now, instance.hz, &mut list);
-    Ok(list)
+    add_calls(instance, &mut list)?;
+    Ok(list.into_iter().map(|(view, _)| view).collect())
 }
 
 /// All that is to be shown of one family's table.
-fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &mut Vec<ConnectionView>) {
+fn add_all<A: Addr>(
+    table: &Shared<[u32; SET_WORDS]>,
+    now: u32,
+    hz: u32,
+    list: &mut Vec<(ConnectionView, Option<[u32; 2]>)>,
+) {
     for index in 0..table.len() {
         let set = table.words(index);
         for way in 1..=Entry::<A, crate::shared::Row<'_>>::WAYS {
@@ -32,10 +39,28 @@ fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &
             let word = entry.word();
             let held = word.has(Word::TEMPLATE) && entry.children() > 0;
             if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
-                list.push(view(entry, word, now, hz));
+                let of_call = word.has(Word::TEMPLATE) && entry.call() != 0;
+                let call = of_call.then(|| call_key::<A>(entry::link(entry.id, word)));
+                list.push((view(entry, word, now, hz), call));
             }
         }
     }
+}
+
+/// Adds the Call-IDs of templates by their keys in `CALLS`.
+fn add_calls(instance: &Instance, list: &mut [(ConnectionView, Option<[u32; 2]>)]) -> Result<()> {
+    if list.iter().all(|(_, call)| call.is_none()) {
+        return Ok(());
+    }
+    let texts = object::open_hash::<[u32; 2], [u8; CALL_ID_LEN]>(&instance.dir, "CALLS")?;
+    for (view, call) in list {
+        if let Some(call) = call {
+            let text = texts.get(call, 0).unwrap_or([0; CALL_ID_LEN]);
+            let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+            view.engine = Some(("sip".into(), String::from_utf8_lossy(&text[..end]).into_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn view<A: Addr, M: Mem>(entry: Entry<A, M>, word: Word, now: u32, hz: u32) -> ConnectionView {

@@ -12,20 +12,19 @@ use rlvs_core::sched::Scheduler;
 use std::io;
 use std::net::Ipv4Addr;
 
+/// The only persistence engine there is.
+const SIP: &str = "sip";
+
 /// Refuses what cannot be carried out, before anything is touched.
 pub fn check(service: &Service) -> Result<()> {
     let name = service.scheduler.as_str();
     if Scheduler::from_word(name).is_none() {
         return Err(Error::SchedulerNotFound(name.to_string()));
     }
-    if let Some(engine) = &service.engine {
-        return Err(if engine == "sip" {
-            Error::NotSupported("persistence engine sip".into())
-        } else {
-            Error::SchedulerNotFound(engine.clone())
-        });
+    match &service.engine {
+        Some(engine) if engine != SIP => Err(Error::SchedulerNotFound(engine.clone())),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The service's id.
@@ -61,6 +60,7 @@ pub fn view(instance: &Instance, id: u32) -> Result<ServiceView> {
     service.one_packet = config.has(service_flag::ONE_PACKET);
     service.persistence =
         config.has(service_flag::PERSISTENT).then_some(Persistence { timeout_secs: config.persist_secs });
+    service.engine = config.has(service_flag::SIP).then(|| SIP.to_string());
     if service.netmask.is_some() {
         service.netmask = Some(Ipv4Addr::from(config.netmask[0].bytes()));
     } else {
@@ -98,6 +98,7 @@ pub fn add(instance: &mut Instance, service: &Service) -> Result<()> {
         .services
         .insert(Key(config.key), id, 0)
         .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
+    count_engine(instance, false, config.has(service_flag::SIP));
     filter::add_service(instance, &config.key);
     Ok(())
 }
@@ -123,6 +124,9 @@ fn describe(config: &mut ServiceConfig, service: &Service, hz: u32) -> Result<()
     if service.one_packet {
         config.flags |= service_flag::ONE_PACKET;
     }
+    if service.engine.is_some() {
+        config.flags |= service_flag::SIP;
+    }
     config.netmask = match service.netmask {
         Some(mask) => convert::words(mask.into()),
         None => convert::words(std::net::Ipv6Addr::from(prefix_mask(service.prefix_len)).into()),
@@ -136,10 +140,11 @@ fn prefix_mask(len: u8) -> u128 {
 
 pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
     let mut config = instance.service.get(id);
-    let before = config.scheduler;
+    let before = config;
     describe(&mut config, service, instance.hz)?;
     buckets::reserve(instance, &mut config)?;
-    if config.scheduler == before {
+    count_engine(instance, before.has(service_flag::SIP), config.has(service_flag::SIP));
+    if config.scheduler == before.scheduler {
         instance.service.set(id, &config);
         return Ok(());
     }
@@ -160,5 +165,15 @@ pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
         .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
     let orphaned = destinations::orphan_all(instance, id);
     instance.service.set(id, &ServiceConfig::EMPTY);
+    count_engine(instance, config.has(service_flag::SIP), false);
     orphaned
+}
+
+/// A service began or ceased to want SIP messages to be read: where none does, the programs need not look.
+fn count_engine(instance: &Instance, before: bool, after: bool) {
+    if before != after {
+        instance.settings.edit(0, |s| {
+            s.sip_services = s.sip_services.wrapping_add(after as u32).wrapping_sub(before as u32);
+        });
+    }
 }

@@ -19,6 +19,8 @@ const CONTROL: usize = 6;
 const IN_PACKETS: usize = 7;
 const MARK_OR_CHILDREN: usize = 8;
 const REPLY_HOP: usize = 9; // 9: when and where; 10, 11, 12: destination and source MAC
+/// Of a template or mapping, which have no replies.
+const CALL: usize = 10; // and 11
 
 /// An entry of the table: a set and a way. It stays where it is as long as it lives.
 pub struct Entry<A, M> {
@@ -128,7 +130,7 @@ impl<A: Addr> NewEntry<A> {
     pub fn place(&self, seed: u64) -> Place {
         let flow = &self.flow;
         if self.word.is_kept() {
-            hash::place_kept(flow.proto, flow.client, flow.virtual_addr, seed)
+            hash::place_kept(flow.proto, flow.client, flow.virtual_addr, flow.call, seed)
         } else {
             hash::place(flow.proto, flow.client, flow.client_port, seed)
         }
@@ -265,10 +267,16 @@ impl<A: Addr, M: Mem> Entry<A, M> {
     #[inline(always)]
     pub fn place(self, seed: u64) -> Place {
         if self.word().is_kept() {
-            hash::place_kept(self.proto(), self.client(), self.virtual_addr(), seed)
+            hash::place_kept(self.proto(), self.client(), self.virtual_addr(), self.call(), seed)
         } else {
             hash::place(self.proto(), self.client(), self.client_port(), seed)
         }
+    }
+
+    /// What the call of a template is known by, 0 if it is not for a call. Only of templates and mappings.
+    #[inline(always)]
+    pub fn call(self) -> u64 {
+        self.load(CALL) as u64 | (self.load(CALL + 1) as u64) << 32
     }
 
     /// A template's connections; more than 0 keep it alive.
@@ -319,6 +327,7 @@ impl<A: Addr, M: Mem> Entry<A, M> {
             && self.load(PORTS) == (f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16)
             && self.has_addr(1, &f.virtual_addr)
             && self.proto() == f.proto
+            && (f.call == 0 || self.call() == f.call)
     }
 
     /// Is this the connection of a server's packet? (Server and its port stand where a client's packet has the virtual
@@ -397,6 +406,10 @@ impl<A: Addr, M: Mem> Entry<A, M> {
         self.store(IN_PACKETS, new.serial);
         self.store(MARK_OR_CHILDREN, new.mark);
         self.store(REPLY_HOP, 0);
+        if new.word.is_kept() {
+            self.store(CALL, new.flow.call as u32);
+            self.store(CALL + 1, (new.flow.call >> 32) as u32);
+        }
         let old = self.word();
         let generation = old.0.wrapping_add(Word::GENERATION_ONE) & Word::GENERATION;
         let word = Word(new.word.0 & !Word::GENERATION | generation).with_life(Word::PENDING);

@@ -37,7 +37,7 @@ impl Place {
 
 /// Mixes a 64-bit word (the finisher of MurmurHash3, public domain).
 #[inline(always)]
-const fn mix(mut x: u64) -> u64 {
+pub const fn mix(mut x: u64) -> u64 {
     x ^= x >> 33;
     x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
     x ^= x >> 33;
@@ -67,10 +67,11 @@ pub fn place<A: Addr>(proto: u8, client: A, client_port: Be16, seed: u64) -> Pla
     finish(mixed_in(seed ^ ((proto as u64) << 16 | client_port.0 as u64), client))
 }
 
-/// Of a template or mapping. Its virtual port may change (a template that is set aside) and does not count.
+/// Of a template or mapping. Its virtual port may change (a template that is set aside) and does not count. `call`: see
+/// [`Flow`](super::Flow).
 #[inline(always)]
-pub fn place_kept<A: Addr>(proto: u8, client: A, virtual_addr: A, seed: u64) -> Place {
-    finish(mixed_in(mixed_in(seed ^ (proto as u64 | 0x100) << 16, client), virtual_addr))
+pub fn place_kept<A: Addr>(proto: u8, client: A, virtual_addr: A, call: u64, seed: u64) -> Place {
+    finish(mixed_in(mixed_in(seed ^ call ^ (proto as u64 | 0x100) << 16, client), virtual_addr))
 }
 
 #[cfg(test)]

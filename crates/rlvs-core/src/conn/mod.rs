@@ -42,4 +42,6 @@ pub struct Flow<A> {
     pub client_port: crate::wire::Be16,
     pub virtual_port: crate::wire::Be16,
     pub proto: u8,
+    /// Of a template for one call (persistence engine `sip`): what the call is known by; else 0.
+    pub call: u64,
 }

@@ -101,6 +101,7 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
         client_port: client.1,
         virtual_port: server.1,
         proto,
+        call: 0,
     };
     find_reply(sets, &flow)
 }
@@ -115,7 +116,7 @@ pub fn find_reply<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry
 /// The live template or mapping of this flow.
 #[inline(always)]
 pub fn find_kept<A: Addr, S: Sets<A>>(sets: &S, flow: &Flow<A>) -> Option<Entry<A, S::Set>> {
-    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, sets.seed());
+    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, flow.call, sets.seed());
     find(sets, p, Wanted { flow, is_reply: false })
 }
 
@@ -219,7 +220,7 @@ pub trait Visit<A, M> {
 /// Shows all live mappings of a flow, of which there may be many.
 #[inline(always)]
 pub fn each_kept<A: Addr, S: Sets<A>, V: Visit<A, S::Set>>(sets: &S, flow: &Flow<A>, visitor: V) -> V {
-    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, sets.seed());
+    let p = place_kept(flow.proto, flow.client, flow.virtual_addr, flow.call, sets.seed());
     let Some(walk) = Walk::new(sets, p) else {
         return visitor;
     };

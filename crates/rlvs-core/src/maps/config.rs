@@ -27,7 +27,8 @@ pub struct Settings {
     pub dest_slots: u32,
     /// The next service's [`serial`](ServiceConfig::serial).
     pub next_serial: u32,
-    pub pad: u32,
+    /// How many services have persistence engine sip.
+    pub sip_services: u32,
     /// What to add (wrapping) to the sum over all destinations' counters: those of slots used again, less what all were at
     /// the last zeroing.
     pub carried: [u64; 5],
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn layouts_are_locked() {
-        assert_eq!(size_of::<Settings>(), 600);
+        assert_eq!(size_of::<Settings>(), 608);
         assert_eq!(offset_of!(Settings, sysctl), 256);
         assert_eq!(offset_of!(Settings, services), 512);
         assert_eq!(size_of::<Filter>(), 16384);

@@ -134,3 +134,11 @@ pub mod global {
 
 /// `DROPS` has so many counters for each processor.
 pub const DROP_REASONS: usize = 64;
+/// Bytes of a value of `CALLS`: a Call-ID, its end shown by a byte of 0.
+pub const CALL_ID_LEN: usize = 256;
+
+/// The key in `CALLS` of a template, by its link (see [`conn::entry::link`](crate::conn::entry::link)).
+#[inline(always)]
+pub const fn call_key<A: crate::wire::Addr>(link: u32) -> [u32; 2] {
+    [link, if A::WORDS == 1 { 4 } else { 6 }]
+}

@@ -194,6 +194,8 @@ drop_reasons! {
     LocalServer = 10 "local-server",
     /// A new connection that `drop_packet` sacrificed.
     Defence = 11 "defence",
+    /// Persistence engine sip: no SIP message over UDP, or one without Call-ID.
+    NoCallId = 12 "no-call-id",
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! when the count falls below the low mark (the lower threshold, or three quarters of the upper one).
 
 use super::{Tables, persist};
-use crate::conn::entry::{Entry, Word};
+use crate::conn::entry::{self, Entry, Word};
 use crate::maps::{DestConfig, dest_state::*, global};
 use crate::mem::Mem;
 use crate::sched::mapping;
@@ -71,6 +71,9 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
     } else if let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) {
         if seen.has(Word::TEMPLATE) {
             state.add(PERSISTENT, u32::MAX);
+            if conn.call() != 0 {
+                tables.forget_call(entry::link(conn.id, seen));
+            }
         } else {
             unbind(dest, state, seen);
             persist::leave(tables, control);

@@ -177,6 +177,7 @@ fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) 
             client_port: packet.dport,
             virtual_port: packet.sport,
             proto: packet.proto,
+            call: 0,
         };
         conn.is_outbound(&flow)
     } else {
@@ -256,5 +257,6 @@ pub fn flow<A: Addr>(packet: &Packet<A>) -> Flow<A> {
         client_port: packet.sport,
         virtual_port: packet.dport,
         proto: packet.proto,
+        call: 0,
     }
 }

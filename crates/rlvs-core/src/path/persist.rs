@@ -9,6 +9,9 @@
 //! | port 21, port 0 | the packet's; port 0: FTP's data connections, all ports |
 //! | firewall mark | 0; the mark as an address; port 0: all protocols, addresses and ports of the mark |
 //!
+//! With persistence engine `sip` a template is for one call of a client: the Call-ID of the message that opens the
+//! connection counts too, and its text is kept for listings.
+//!
 //! Each new connection starts the template's timer anew, and its connections keep it alive. It becomes *assured* when one of
 //! them is established, or a server answered (UDP).
 
@@ -17,7 +20,7 @@ use super::{Tables, is_over};
 use crate::conn::entry::{self, Entry, NewEntry, Word};
 use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
-use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, dest_state, global};
+use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, dest_state, global, service_flag};
 use crate::mem::Mem;
 use crate::proto::tcp;
 use crate::wire::{Addr, Be16, Be32, Packet, ip_proto};
@@ -41,7 +44,7 @@ pub fn remembered<A: Addr, T: Tables<A>>(
     now: u32,
 ) -> Option<Remembered> {
     let (settings, service) = tables.settings().zip(tables.service(service_id))?;
-    let template = tables.find_kept(&template_flow(packet, service))?;
+    let template = tables.find_kept(|| template_flow(packet, service))?;
     let word = template.word();
     if is_over(tables, template, word, now) {
         tables.close(template, word);
@@ -92,7 +95,11 @@ pub fn remember<A: Addr, T: Tables<A>>(
             if let Some(global) = tables.global() {
                 global.add(global::conns::<A>(), 1);
             }
-            entry::link(inserted.id, inserted.word)
+            let link = entry::link(inserted.id, inserted.word);
+            if new.flow.call != 0 {
+                tables.keep_call(link);
+            }
+            link
         }
         Outcome::Lost => FIRST,
         Outcome::Full => NONE,
@@ -118,6 +125,7 @@ fn template_flow<A: Addr>(packet: &Packet<A>, service: &ServiceConfig) -> Flow<A
         client_port: Be16(0),
         virtual_port: if is_named(packet, service) { packet.dport } else { Be16(0) },
         proto: if by_mark { 0 } else { packet.proto },
+        call: if service.has(service_flag::SIP) { packet.call } else { 0 },
     }
 }
 

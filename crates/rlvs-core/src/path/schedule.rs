@@ -113,8 +113,9 @@ pub fn welcome<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Welcome
     let Some(service) = tables.service(service_id) else {
         return PASS;
     };
-    // Scheduled once, and counted once, by the layer that can finish every packet.
-    if is_alone(packet, service) && packet.from_driver {
+    // Scheduled once, and counted once, by the layer that can finish every packet, and read every one.
+    let by_call = service.has(service_flag::SIP) && service.has(service_flag::PERSISTENT);
+    if packet.from_driver && (by_call || is_alone(packet, service)) {
         return Welcome::Not(Located::Up);
     }
     if drops_packet(settings, tables) {
@@ -125,6 +126,9 @@ pub fn welcome<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Welcome
     let named = by_mark || service.key.port == packet.dport || service.has(service_flag::PERSISTENT);
     if packet.sport == FTP_DATA || !named {
         return PASS;
+    }
+    if by_call && packet.call == 0 {
+        return Welcome::Not(Located::Drop(DropReason::NoCallId));
     }
     Welcome::To(service_id)
 }

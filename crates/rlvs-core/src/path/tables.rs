@@ -37,8 +37,8 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
         conn::find_outbound(self, proto, server, client)
     }
     #[inline(always)]
-    fn find_kept(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
-        conn::find_kept(self, flow)
+    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Self::Set>> {
+        conn::find_kept(self, &flow())
     }
     /// See [`conn::insert`].
     #[inline(always)]
@@ -79,6 +79,12 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> u32 {
         persist::remember(packet, self, service, dest, now)
     }
+    /// Keeps the text of the packet's Call-ID as long as the template of this link lives. (Where nobody lists it, it
+    /// need not be.)
+    #[inline(always)]
+    fn keep_call(&self, _template: u32) {}
+    #[inline(always)]
+    fn forget_call(&self, _template: u32) {}
     /// What the scheduler wlc would pick.
     #[inline(always)]
     fn pick_least(&self, service: u32) -> Option<u32> {

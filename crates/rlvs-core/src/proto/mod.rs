@@ -4,6 +4,7 @@
 //! timeout is found in `Settings::timeouts` at the protocol's base plus the state.
 
 pub mod sctp;
+pub mod sip;
 pub mod tcp;
 pub mod udp;
 

@@ -23,9 +23,8 @@ pub fn pick<A: Addr, T: Tables<A>>(
     now: u32,
 ) -> Option<Picked> {
     let (settings, service) = tables.settings().zip(tables.service(service_id))?;
-    let flow = mapping::flow(packet.dst, service, LBLC);
     let timeout = settings.sysctl(Setting::LblcExpiration).wrapping_mul(tables.hz());
-    if let Some(entry) = tables.find_kept(&flow) {
+    if let Some(entry) = tables.find_kept(|| mapping::flow(packet.dst, service, LBLC)) {
         let id = entry.dest();
         entry.touch(now, timeout);
         if let Some((dest, state)) = tables.dest(id).zip(tables.dest_state(id))

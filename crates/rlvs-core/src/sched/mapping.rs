@@ -32,6 +32,7 @@ pub fn flow<A: Addr>(addr: A, service: &ServiceConfig, kind: u8) -> Flow<A> {
         client_port: Be16(0),
         virtual_port: Be16(0),
         proto: kind,
+        call: 0,
     }
 }
 
@@ -86,7 +87,7 @@ pub fn moved<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: 
     if super::mapping_kind(service.scheduler) != LBLC {
         return false;
     }
-    let Some(entry) = tables.find_kept(&flow(packet.dst, service, LBLC)) else {
+    let Some(entry) = tables.find_kept(|| flow(packet.dst, service, LBLC)) else {
         return false;
     };
     let from = entry.dest();

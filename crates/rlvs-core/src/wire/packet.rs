@@ -34,6 +34,9 @@ pub struct Packet<A> {
     pub l4_check: Be16,
     /// The firewall mark, 0 for none; not of the wire.
     pub mark: u32,
+    /// What the call of a SIP message is known by (see `proto::sip`), 0 for none; not of the wire, and only where a
+    /// service asks for it.
+    pub call: u64,
     /// Is XDP looking at it? Then the next layer can finish what it cannot.
     pub from_driver: bool,
 }
@@ -69,6 +72,7 @@ impl<A: Addr> Packet<A> {
             ip_check: Be16(0),
             l4_check: Be16(0),
             mark: 0,
+            call: 0,
             from_driver: false,
         }
     }
@@ -145,6 +149,7 @@ pub fn read<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
         ip_check: head.be16(IP + ipv4::CHECK_AT),
         l4_check: Be16(0),
         mark: 0,
+        call: 0,
         from_driver: false,
     };
     read_ports(frame, IP + header_len, packet)
@@ -192,6 +197,7 @@ pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), S
         ip_check: Be16(0),
         l4_check: Be16(0),
         mark: 0,
+        call: 0,
         from_driver: false,
     };
     read_ports(frame, IP + ipv6::LEN, packet)

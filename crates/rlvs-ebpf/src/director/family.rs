@@ -40,6 +40,9 @@ pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf {
     fn inbound(flow: &Flow<Self>) -> u64;
     fn outbound(flow: &Flow<Self>) -> u64;
 
+    /// The id of a template or mapping.
+    fn kept(flow: impl FnOnce() -> Flow<Self>) -> u64;
+
     /// What is large goes where the family has room for it: on the stack, or in [`Scratch`](maps::Scratch).
     fn settled(flow: &Flow<Self>) -> Option<&Flow<Self>>;
     fn settled_entry(new: &NewEntry<Self>) -> Option<&NewEntry<Self>>;
@@ -96,6 +99,11 @@ impl Family for Be32 {
     fn outbound(f: &Flow<Be32>) -> u64 {
         let ports = f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16;
         steps::rlvs_find_outbound(f.client.0, f.virtual_addr.0, ports, f.proto as u32)
+    }
+
+    #[inline(always)]
+    fn kept(flow: impl FnOnce() -> Flow<Be32>) -> u64 {
+        <Be32 as Steps<Be32>>::find_kept(&flow())
     }
 
     #[inline(always)]
@@ -191,6 +199,15 @@ impl Family for Six {
     #[inline(always)]
     fn outbound(flow: &Flow<Six>) -> u64 {
         Six::settled(flow).map_or(steps::NOBODY, |flow| steps::rlvs6_find_outbound(flow))
+    }
+
+    #[inline(always)]
+    fn kept(flow: impl FnOnce() -> Flow<Six>) -> u64 {
+        let Some(scratch) = maps::scratch() else {
+            return steps::NOBODY;
+        };
+        scratch.flow = flow(); // written where it stays, not on the stack first
+        <Six as Steps<Six>>::find_kept(&scratch.flow)
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@
 
 #[cfg(target_arch = "bpf")]
 mod answer;
+mod calls;
 #[cfg(target_arch = "bpf")]
 mod command;
 #[cfg(target_arch = "bpf")]

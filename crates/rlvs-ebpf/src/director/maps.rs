@@ -2,19 +2,21 @@
 
 use crate::family::Six;
 use aya_ebpf::Global;
-use aya_ebpf::bindings::bpf_timer;
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_timer};
 use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state, global,
-    rates, stats,
+    BUCKETS_PER_PAGE, CALL_ID_LEN, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings,
+    dest_state, global, rates, stats,
 };
 use rlvs_core::path::Plan;
 use rlvs_core::wire::Packet;
 
+/// Room for the part of a message that is looked at, and a Call-ID that begins at its end.
+pub const MESSAGE_LEN: usize = 2048;
 /// `BPF_F_MMAPABLE` (Linux 5.5): user space reads and writes these without a system call.
 const SHARED: u32 = 1 << 10;
 
@@ -69,6 +71,19 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: see `Scratch`; zeroes are a value of it.
     SCRATCH6.get_ptr_mut(0).map(|p| unsafe { &mut *p })
 }
+
+/// Call-IDs of templates (persistence engine sip), for listings: by the template's link and the family's number. Takes
+/// memory only for what is in it.
+#[map]
+pub static CALLS: HashMap<[u32; 2], [u8; CALL_ID_LEN]> =
+    HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+/// The SIP message that is being looked at, on each processor.
+pub struct Message {
+    pub bytes: [u8; MESSAGE_LEN],
+    pub id_at: u32,
+}
+#[map]
+pub static MESSAGE: PerCpuArray<Message> = PerCpuArray::with_max_entries(1, 0);
 
 #[repr(C)]
 pub struct Ticker {

@@ -322,6 +322,7 @@ fn flow_of(client: u32, other: u32, ports: u32, proto: u32) -> Flow<Be32> {
         client_port: Be16(ports as u16),
         virtual_port: Be16((ports >> 16) as u16),
         proto: proto as u8,
+        call: 0,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the brain asks of the world, answered from maps and helpers.
 
+use crate::calls;
 use crate::family::Family;
 use crate::maps;
 use crate::memory::Words;
@@ -16,7 +17,7 @@ use rlvs_core::conn::{self, Entry, Flow, Inserted, Outcome, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DROP_REASONS, DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
-    dest_flag, global, links,
+    call_key, dest_flag, global, links,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::persist::Remembered;
@@ -120,12 +121,13 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
             client_port: client.1,
             virtual_port: server.1,
             proto,
+            call: 0,
         };
         found(self, A::outbound(&flow))
     }
     #[inline(always)]
-    fn find_kept(&self, flow: &Flow<A>) -> Option<Entry<A, Words<255>>> {
-        found(self, A::find_kept(A::settled(flow)?))
+    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Words<255>>> {
+        found(self, A::kept(flow))
     }
     #[inline(always)]
     fn insert(&self, new: NewEntry<A>) -> Inserted {
@@ -170,6 +172,14 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     #[inline(always)]
     fn remember(&self, packet: &Packet<A>, service: u32, dest: u32, now: u32) -> u32 {
         A::remember(packet, service, dest, now) as u32
+    }
+    #[inline(always)]
+    fn keep_call(&self, template: u32) {
+        calls::keep(&call_key::<A>(template));
+    }
+    #[inline(always)]
+    fn forget_call(&self, template: u32) {
+        calls::forget(&call_key::<A>(template));
     }
     #[inline(always)]
     fn moved(&self, packet: &Packet<A>, service: u32, dest: u32) -> bool {

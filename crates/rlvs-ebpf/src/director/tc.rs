@@ -5,6 +5,7 @@
 //! header of every cloned packet).
 
 use crate::answer::answer;
+use crate::calls;
 use crate::family::{Family, Six};
 use crate::frame::{Bytes, ptr};
 use crate::maps;
@@ -26,6 +27,7 @@ use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, read, 
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
+const UDP_LEN: u32 = 8;
 const IP: u32 = eth::HEADER_LEN as u32;
 
 #[classifier]
@@ -111,6 +113,9 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     let now = jiffies();
     let mut located = A::locate(packet, now);
     if located == Located::New.code() {
+        if calls::are_asked_for(packet.proto) {
+            packet.call = calls::rlvs_call_of(skb, packet.l4_at as u32 + UDP_LEN);
+        }
         located = A::open(packet, now);
     }
     if located == Located::Pass.code() {

@@ -164,6 +164,7 @@ impl Director {
             ip_check: Be16(0),
             l4_check: Be16(0),
             mark: if self.rules.addresses > 1 { MARK } else { 0 },
+            call: 0,
             from_driver: false,
         }
     }

@@ -59,7 +59,7 @@ impl Memory {
             service_slots: 1,
             dest_slots: dests as u32,
             next_serial: 2,
-            pad: 0,
+            sip_services: 0,
             carried: [0; 5],
             seed: 0,
         };
