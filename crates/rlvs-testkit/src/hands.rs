@@ -2,11 +2,14 @@
 
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
+use rlvs_core::fwd::nat::Side;
 use rlvs_core::fwd::{self, Edit, Kind};
-use rlvs_core::path::{DropReason, Hop, Layer, Plan, Tables, Verdict, decide, hop_flag};
+use rlvs_core::path::{
+    DropReason, Hop, Layer, Plan, Tables, Verdict, decide, deliver_related, hop_flag, locate_related,
+};
 use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
-use rlvs_core::wire::{Be16, Be32, Packet, eth, icmp, ip_proto, ipv4, parse};
+use rlvs_core::wire::{Be16, Be32, Packet, Quote, Skip, eth, icmp, ip_proto, ipv4, read, read_quote};
 
 /// What became of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +51,12 @@ pub fn arrive(world: &World, ifindex: u32, frame: &[u8]) -> Outcome {
 
 /// One program's work on a frame: `L` says which program, `cpu` on which processor.
 pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8]) -> Outcome {
-    let Ok(mut packet) = parse(frame) else {
-        return Outcome::Pass;
-    };
+    let mut packet = Packet::empty();
+    match read(frame, &mut packet) {
+        Ok(()) => {}
+        Err(Skip::Icmp) if L::LAYER == Layer::Stack => return receive_icmp::<L>(world, cpu, &packet, frame),
+        Err(_) => return Outcome::Pass,
+    }
     packet.from_driver = L::LAYER == Layer::Driver;
     if L::LAYER == Layer::Stack && packet.proto == ip_proto::UDP && world.settings.sip_services != 0 {
         let message = frame.get(packet.l4_at as usize + 8..).unwrap_or_default();
@@ -77,6 +83,64 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
         }
         Verdict::Forward => Outcome::Sent(sent(edited(&packet, frame, &plan), &plan.hop)),
     }
+}
+
+/// An ICMP message; only those about a connection are of concern.
+fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, frame: &[u8]) -> Outcome {
+    let mut quote = Quote::empty();
+    if read_quote(frame, packet, &mut quote).is_err() {
+        return Outcome::Pass;
+    }
+    let brain = Brain::<L>::new(world, cpu);
+    let mut plan = Plan::empty();
+    let located = locate_related(packet, &quote, &brain, world.now());
+    let decision = deliver_related(packet, located, &brain, world.now(), &mut plan);
+    let icmp = packet.l4_at as usize;
+    let drop = |reason| {
+        world.count_drop(reason);
+        Outcome::Drop(reason)
+    };
+    match decision.verdict() {
+        Verdict::Forward if finish(sum_bytes(&frame[icmp..icmp + packet.l4_len() as usize])).0 != 0 => {
+            drop(DropReason::BadChecksum)
+        }
+        Verdict::Forward => {
+            let out = if plan.edit.kind == Kind::Nat {
+                requoted(packet, &quote, frame, &plan)
+            } else {
+                edited(packet, frame, &plan)
+            };
+            Outcome::Sent(sent(out, &plan.hop))
+        }
+        Verdict::Drop(reason) => drop(reason),
+        _ => Outcome::Pass,
+    }
+}
+
+/// A masqueraded ICMP error; its sums are made anew.
+fn requoted(packet: &Packet<Be32>, quote: &Quote<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
+    const IP: usize = eth::HEADER_LEN;
+    let rewrite = &plan.edit.rewrite;
+    let (src, dst) = rewrite.addresses(packet);
+    let mut out = frame.to_vec();
+    out[IP + ipv4::TTL_AT] -= 1;
+    put(&mut out, IP + ipv4::SRC_AT, &src.bytes());
+    put(&mut out, IP + ipv4::DST_AT, &dst.bytes());
+    let to_server = rewrite.side == Side::Destination;
+    let (addr_at, port_at) = if to_server { (ipv4::SRC_AT, 0) } else { (ipv4::DST_AT, 2) };
+    put(&mut out, quote.ip_at as usize + addr_at, &rewrite.addr.bytes());
+    put(&mut out, quote.l4_at as usize + port_at, &rewrite.port.bytes());
+    let (icmp, end) = (packet.l4_at as usize, IP + packet.total_len as usize);
+    for (check_at, from, to) in [
+        (IP + ipv4::CHECK_AT, IP, icmp),
+        (quote.ip_at as usize + ipv4::CHECK_AT, quote.ip_at as usize, quote.l4_at as usize),
+        (icmp + 2, icmp, end),
+    ] {
+        put(&mut out, check_at, &[0, 0]);
+        let check = finish(sum_bytes(&out[from..to])).bytes();
+        put(&mut out, check_at, &check);
+    }
+    out
 }
 
 /// The frame with the hop's MACs.

@@ -125,6 +125,24 @@ pub struct NewEntry<A> {
 }
 
 impl<A: Addr> NewEntry<A> {
+    /// To be filled in, field by field: a whole one on its way from one place to another would need room on the stack.
+    #[inline(always)]
+    pub fn empty() -> NewEntry<A> {
+        let none = A::from_words(|_| Be32(0));
+        NewEntry {
+            flow: Flow::empty(),
+            dest_addr: none,
+            dest_port: Be16(0),
+            word: Word(0),
+            dest: NONE,
+            now: 0,
+            timeout: 0,
+            control: NONE,
+            mark: 0,
+            serial: 0,
+        }
+    }
+
     /// Where it belongs.
     #[inline(always)]
     pub fn place(&self, seed: u64) -> Place {

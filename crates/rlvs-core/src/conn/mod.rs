@@ -45,3 +45,12 @@ pub struct Flow<A> {
     /// Of a template for one call (persistence engine `sip`): what the call is known by; else 0.
     pub call: u64,
 }
+
+impl<A: crate::wire::Addr> Flow<A> {
+    /// To be filled in.
+    #[inline(always)]
+    pub fn empty() -> Flow<A> {
+        let (none, port) = (A::from_words(|_| crate::wire::Be32(0)), crate::wire::Be16(0));
+        Flow { client: none, virtual_addr: none, client_port: port, virtual_port: port, proto: 0, call: 0 }
+    }
+}

@@ -13,8 +13,8 @@ use super::{Edit, Kind, Target};
 use crate::conn::Entry;
 use crate::mem::Mem;
 use crate::path::{Decision, Plan, hop_flag};
-use crate::wire::checksum::{add, change};
-use crate::wire::{Addr, Be16, Be32, Packet};
+use crate::wire::checksum::{add, change, update};
+use crate::wire::{Addr, Be16, Be32, Packet, Quote};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u16)]
@@ -69,6 +69,46 @@ impl<A: Addr> Rewrite<A> {
         let old = if self.side == Side::Source { packet.sport } else { packet.dport };
         add(!old.0 as u32 & 0xffff, self.port.0 as u32)
     }
+}
+
+/// What of an ICMP error's quote is rewritten, beside its outer address: the same host, on the other side of the quoted
+/// packet, because that went the other way. Offsets count from the start of the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Requoted<A> {
+    pub addr_at: u16,
+    pub addr: A,
+    pub port_at: u16,
+    pub port: Be16,
+    /// IPv4: the quoted header's checksum.
+    pub ip_check: Be16,
+    pub icmp_check: Be16,
+}
+
+/// The quoted transport checksum stays as it is, as with IPVS: most of it is not quoted anyway.
+#[inline(always)]
+pub fn requoted<A: Addr>(packet: &Packet<A>, quote: &Quote<A>, rewrite: &Rewrite<A>) -> Requoted<A> {
+    let (src_at, dst_at) = quote.addresses_at();
+    let (addr_at, old, port_at, old_port) = if rewrite.side == Side::Destination {
+        (src_at, quote.src, quote.l4_at, quote.sport)
+    } else {
+        (dst_at, quote.dst, quote.l4_at.wrapping_add(2), quote.dport)
+    };
+    let mut addresses = 0;
+    let mut i = 0;
+    while i < A::WORDS {
+        addresses = add(addresses, change(old.word(i).0, rewrite.addr.word(i).0));
+        i += 1;
+    }
+    let mut sum = add(addresses, add(!old_port.0 as u32 & 0xffff, rewrite.port.0 as u32));
+    let ip_check = update(quote.ip_check, addresses);
+    if A::WORDS == 1 {
+        sum = add(sum, add(!quote.ip_check.0 as u32 & 0xffff, ip_check.0 as u32));
+    } else {
+        // ICMPv6's checksum covers the outer addresses, too (RFC 4443, section 2.3).
+        sum = add(sum, rewrite.address_change(packet));
+    }
+    let icmp_check = update(quote.icmp_check, sum);
+    Requoted { addr_at, addr: rewrite.addr, port_at, port: rewrite.port, ip_check, icmp_check }
 }
 
 /// From the client to the server.

@@ -196,6 +196,8 @@ drop_reasons! {
     Defence = 11 "defence",
     /// Persistence engine sip: no SIP message over UDP, or one without Call-ID.
     NoCallId = 12 "no-call-id",
+    /// An ICMP error about a connection, with a wrong checksum.
+    BadChecksum = 13 "bad-checksum",
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod expire;
 mod hop;
 mod load;
 pub mod persist;
+mod related;
 mod schedule;
 mod service;
 mod tables;
@@ -29,6 +30,7 @@ pub use defence::{drops_entries, drops_packet, is_secure, thin_set, watch};
 pub use expire::{is_over, sweep_set};
 pub use hop::{Hop, hop_flag, next_hop, reply_hop};
 pub use load::{close_connection, recompute_overload};
+pub use related::{deliver_related, locate_related};
 pub use schedule::{Welcome, open_conn, open_to, welcome};
 pub use service::{find_service, mark_of};
 pub use tables::{Candidate, Layer, Look, Tables};
@@ -210,7 +212,7 @@ fn find_conn<A: Addr, T: Tables<A>>(
     settings: &Settings,
     now: u32,
 ) -> Option<Entry<A, T::Set>> {
-    let conn = tables.find_inbound(&flow(packet))?;
+    let conn = tables.find_inbound(|| flow(packet))?;
     let seen = conn.word();
     if conn.has_expired(now) || starts_anew(packet, conn, seen, settings, tables) {
         tables.close(conn, seen);

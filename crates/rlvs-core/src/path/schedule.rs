@@ -60,7 +60,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
     };
     match tables.open_to(packet, service_id, chosen, now) {
         // Another processor was first.
-        Located::New => match tables.find_inbound(&flow(packet)) {
+        Located::New => match tables.find_inbound(|| flow(packet)) {
             Some(entry) => Located::Request(entry.id),
             None => Located::Drop(DropReason::Contended),
         },
@@ -162,7 +162,12 @@ pub fn open_to<A: Addr, T: Tables<A>>(
     }
     let template = persist::join(tables, chosen.template);
     let port = dest_port(packet, service, dest);
-    let inserted = tables.insert(new_entry(packet, dest_id, dest, port, template, settings, now));
+    let inserted = tables.insert(|new| {
+        fill(new, packet, dest, port, settings);
+        new.dest = dest_id;
+        new.now = now;
+        new.control = template;
+    });
     match inserted.outcome {
         Outcome::New => {
             bind(dest, state);
@@ -203,29 +208,28 @@ pub(super) fn dest_port<A: Addr>(packet: &Packet<A>, service: &ServiceConfig, de
     if named && dest.port != Be16(0) { dest.port } else { packet.dport }
 }
 
+/// What a new connection's entry holds of its packet and server.
 #[inline(always)]
-fn new_entry<A: Addr>(
+fn fill<A: Addr>(
+    new: &mut NewEntry<A>,
     packet: &Packet<A>,
-    dest_id: u32,
     dest: &DestConfig,
     dest_port: Be16,
-    template: u32,
     settings: &Settings,
-    now: u32,
-) -> NewEntry<A> {
+) {
     // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
     let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
-    NewEntry {
-        flow: flow(packet),
-        dest_addr: A::from_words(|i| dest.addr[i & 3]),
-        dest_port,
-        word: Word::new(0, dest.method, Word::INACTIVE | seen),
-        dest: dest_id,
-        now,
-        // Until the packet was delivered; if that fails, nothing else ends the entry.
-        timeout: settings.timeouts[proto::timeout_index(packet.proto, 0) & 63],
-        control: template,
-        mark: packet.mark,
-        serial: 0,
-    }
+    new.flow.client = packet.src;
+    new.flow.virtual_addr = packet.dst;
+    new.flow.client_port = packet.sport;
+    new.flow.virtual_port = packet.dport;
+    new.flow.proto = packet.proto;
+    new.flow.call = 0;
+    new.dest_addr = A::from_words(|i| dest.addr[i & 3]);
+    new.dest_port = dest_port;
+    new.word = Word::new(0, dest.method, Word::INACTIVE | seen);
+    // Until the packet was delivered; if that fails, nothing else ends the entry.
+    new.timeout = settings.timeouts[proto::timeout_index(packet.proto, 0) & 63];
+    new.mark = packet.mark;
+    new.serial = 0;
 }

@@ -27,22 +27,27 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     const LAYER: Layer;
 
     /// Steps of the story that the hands may put into functions which the verifier looks at once, instead of on
-    /// every path that leads there.
+    /// every path that leads there. Flows and entries are made where the hands have room for them: the stack of the
+    /// programs is small.
     #[inline(always)]
-    fn find_inbound(&self, flow: &Flow<A>) -> Option<Entry<A, Self::Set>> {
-        conn::find_inbound(self, flow)
+    fn find_inbound(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Self::Set>> {
+        conn::find_inbound(self, &flow())
     }
     #[inline(always)]
     fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Self::Set>> {
         conn::find_outbound(self, proto, server, client)
     }
     #[inline(always)]
-    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Self::Set>> {
-        conn::find_kept(self, &flow())
+    fn find_kept(&self, fill: impl FnOnce(&mut Flow<A>)) -> Option<Entry<A, Self::Set>> {
+        let mut flow = Flow::empty();
+        fill(&mut flow);
+        conn::find_kept(self, &flow)
     }
     /// See [`conn::insert`].
     #[inline(always)]
-    fn insert(&self, new: NewEntry<A>) -> Inserted {
+    fn insert(&self, fill: impl FnOnce(&mut NewEntry<A>)) -> Inserted {
+        let mut new = NewEntry::empty();
+        fill(&mut new);
         conn::insert(self, &new)
     }
     /// The same flow, perhaps in another place: the stack of the programs is small. None if there is no such place.

@@ -13,10 +13,12 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod packet;
+pub mod quote;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
 pub use packet::{Packet, Skip, parse, parse6, read, read6};
+pub use quote::{Quote, read_quote, read_quote6};
 
 /// Protocol numbers of the IP header (IANA "Assigned Internet Protocol Numbers").
 pub mod ip_proto {

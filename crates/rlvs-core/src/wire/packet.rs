@@ -95,6 +95,8 @@ pub enum Skip {
     Malformed,
     /// A fragment.
     Fragment,
+    /// An ICMP message; the packet is read, up to the ICMP header.
+    Icmp,
     /// None of TCP, UDP and SCTP; with IPv6 also any of these behind an extension header.
     OtherProtocol,
 }
@@ -229,6 +231,8 @@ fn read_ports<F: Frame, A>(frame: F, at: usize, packet: &mut Packet<A>) -> Resul
         }
         (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
         packet.chunk = sctp::deciding_chunk(frame, at, l4);
+    } else if packet.proto == ip_proto::ICMP || packet.proto == ip_proto::ICMPV6 {
+        return Err(Skip::Icmp);
     } else {
         return Err(Skip::OtherProtocol);
     }
@@ -311,11 +315,10 @@ mod tests {
 
     #[test]
     fn what_stands_between_the_header_and_tcp_is_left_alone() {
-        for (header, name) in
-            [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options"), (58, "ICMPv6")]
-        {
+        for (header, name) in [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options")] {
             assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::OtherProtocol), "{name}");
         }
+        assert_eq!(parse6(frame6(58, &SYN6).as_slice()), Err(Skip::Icmp));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::frame::At;
 use crate::maps;
+use crate::related::Related;
 use crate::steps::{self, Steps};
 use crate::tc::{self, store};
 use crate::xdp;
@@ -22,7 +23,7 @@ pub type Six = [Be32; 4];
 
 const IP: usize = eth::HEADER_LEN;
 
-pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf {
+pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Related {
     /// The number of the family in the kernel's interfaces.
     const NUMBER: u8;
     /// Bytes of a header without options or extensions.
@@ -37,15 +38,18 @@ pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf {
     fn set_mask() -> u32;
 
     /// The ids of a connection by a client's packet, and by a server's (which is the flow's virtual address then).
-    fn inbound(flow: &Flow<Self>) -> u64;
-    fn outbound(flow: &Flow<Self>) -> u64;
+    fn inbound(flow: impl FnOnce() -> Flow<Self>) -> u64;
+    fn outbound(flow: impl FnOnce() -> Flow<Self>) -> u64;
 
     /// The id of a template or mapping.
-    fn kept(flow: impl FnOnce() -> Flow<Self>) -> u64;
+    fn kept(fill: impl FnOnce(&mut Flow<Self>)) -> u64;
 
     /// What is large goes where the family has room for it: on the stack, or in [`Scratch`](maps::Scratch).
     fn settled(flow: &Flow<Self>) -> Option<&Flow<Self>>;
-    fn settled_entry(new: &NewEntry<Self>) -> Option<&NewEntry<Self>>;
+    fn with_entry<R>(
+        fill: impl FnOnce(&mut NewEntry<Self>),
+        work: impl FnOnce(&NewEntry<Self>) -> R,
+    ) -> Option<R>;
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Self>) -> R) -> Option<R>;
 
     fn ask_for(self, question: &mut bpf_fib_lookup);
@@ -91,19 +95,23 @@ impl Family for Be32 {
 
     // Numbers, not a pointer: nothing of the flow has to be written to the stack.
     #[inline(always)]
-    fn inbound(f: &Flow<Be32>) -> u64 {
+    fn inbound(flow: impl FnOnce() -> Flow<Be32>) -> u64 {
+        let f = flow();
         let ports = f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16;
         steps::rlvs_find_inbound(f.client.0, f.virtual_addr.0, ports, f.proto as u32)
     }
     #[inline(always)]
-    fn outbound(f: &Flow<Be32>) -> u64 {
+    fn outbound(flow: impl FnOnce() -> Flow<Be32>) -> u64 {
+        let f = flow();
         let ports = f.client_port.0 as u32 | (f.virtual_port.0 as u32) << 16;
         steps::rlvs_find_outbound(f.client.0, f.virtual_addr.0, ports, f.proto as u32)
     }
 
     #[inline(always)]
-    fn kept(flow: impl FnOnce() -> Flow<Be32>) -> u64 {
-        <Be32 as Steps<Be32>>::find_kept(&flow())
+    fn kept(fill: impl FnOnce(&mut Flow<Be32>)) -> u64 {
+        let mut flow = Flow::empty();
+        fill(&mut flow);
+        <Be32 as Steps<Be32>>::find_kept(&flow)
     }
 
     #[inline(always)]
@@ -111,8 +119,13 @@ impl Family for Be32 {
         Some(flow)
     }
     #[inline(always)]
-    fn settled_entry(new: &NewEntry<Be32>) -> Option<&NewEntry<Be32>> {
-        Some(new)
+    fn with_entry<R>(
+        fill: impl FnOnce(&mut NewEntry<Be32>),
+        work: impl FnOnce(&NewEntry<Be32>) -> R,
+    ) -> Option<R> {
+        let mut new = NewEntry::empty();
+        fill(&mut new);
+        Some(work(&new))
     }
     #[inline(always)]
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Be32>) -> R) -> Option<R> {
@@ -193,21 +206,17 @@ impl Family for Six {
     }
 
     #[inline(always)]
-    fn inbound(flow: &Flow<Six>) -> u64 {
-        Six::settled(flow).map_or(steps::NOBODY, |flow| steps::rlvs6_find_inbound(flow))
+    fn inbound(flow: impl FnOnce() -> Flow<Six>) -> u64 {
+        ask_about(|place| *place = flow(), |flow| steps::rlvs6_find_inbound(flow))
     }
     #[inline(always)]
-    fn outbound(flow: &Flow<Six>) -> u64 {
-        Six::settled(flow).map_or(steps::NOBODY, |flow| steps::rlvs6_find_outbound(flow))
+    fn outbound(flow: impl FnOnce() -> Flow<Six>) -> u64 {
+        ask_about(|place| *place = flow(), |flow| steps::rlvs6_find_outbound(flow))
     }
 
     #[inline(always)]
-    fn kept(flow: impl FnOnce() -> Flow<Six>) -> u64 {
-        let Some(scratch) = maps::scratch() else {
-            return steps::NOBODY;
-        };
-        scratch.flow = flow(); // written where it stays, not on the stack first
-        <Six as Steps<Six>>::find_kept(&scratch.flow)
+    fn kept(fill: impl FnOnce(&mut Flow<Six>)) -> u64 {
+        ask_about(fill, |flow| <Six as Steps<Six>>::find_kept(flow))
     }
 
     #[inline(always)]
@@ -217,10 +226,14 @@ impl Family for Six {
         Some(&scratch.flow)
     }
     #[inline(always)]
-    fn settled_entry(new: &NewEntry<Six>) -> Option<&NewEntry<Six>> {
+    fn with_entry<R>(
+        fill: impl FnOnce(&mut NewEntry<Six>),
+        work: impl FnOnce(&NewEntry<Six>) -> R,
+    ) -> Option<R> {
         let scratch = maps::scratch()?;
-        scratch.entry = *new;
-        Some(&scratch.entry)
+        fill(&mut scratch.entry);
+        // Read back from there when it is needed; the compiler would rather keep copies on the stack.
+        Some(work(core::hint::black_box(&scratch.entry)))
     }
     #[inline(always)]
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Six>) -> R) -> Option<R> {
@@ -285,6 +298,16 @@ impl Family for Six {
         let words = [f[0], f[1], s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3], head, rest];
         store(skb, IP as u32, &words, 0)
     }
+}
+
+/// The flow is written where it stays, not on the stack first.
+#[inline(always)]
+fn ask_about(fill: impl FnOnce(&mut Flow<Six>), question: impl FnOnce(&Flow<Six>) -> u64) -> u64 {
+    let Some(scratch) = maps::scratch() else {
+        return steps::NOBODY;
+    };
+    fill(&mut scratch.flow);
+    question(&scratch.flow)
 }
 
 /// The ICMP header, its checksum filled in; `sum` is that of all that follows, and comes before.

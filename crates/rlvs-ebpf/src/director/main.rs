@@ -25,6 +25,7 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod memory;
 #[cfg(target_arch = "bpf")]
+mod related;
 mod steps;
 #[cfg(target_arch = "bpf")]
 mod sum;

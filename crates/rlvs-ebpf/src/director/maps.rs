@@ -13,7 +13,7 @@ use rlvs_core::maps::{
     dest_state, global, rates, stats,
 };
 use rlvs_core::path::Plan;
-use rlvs_core::wire::Packet;
+use rlvs_core::wire::{Packet, Quote};
 
 /// Room for the part of a message that is looked at, and a Call-ID that begins at its end.
 pub const MESSAGE_LEN: usize = 2048;
@@ -62,6 +62,7 @@ pub struct Scratch {
     /// For the step that is called next.
     pub flow: Flow<Six>,
     pub entry: NewEntry<Six>,
+    pub quote: Quote<Six>,
 }
 #[map]
 pub static SCRATCH6: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);

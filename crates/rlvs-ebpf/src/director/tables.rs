@@ -110,12 +110,12 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     const LAYER: Layer = L::LAYER;
 
     #[inline(always)]
-    fn find_inbound(&self, f: &Flow<A>) -> Option<Entry<A, Words<255>>> {
-        found(self, A::inbound(f))
+    fn find_inbound(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Words<255>>> {
+        found(self, A::inbound(flow))
     }
     #[inline(always)]
     fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Words<255>>> {
-        let flow = Flow {
+        let flow = || Flow {
             client: client.0,
             virtual_addr: server.0,
             client_port: client.1,
@@ -123,19 +123,16 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
             proto,
             call: 0,
         };
-        found(self, A::outbound(&flow))
+        found(self, A::outbound(flow))
     }
     #[inline(always)]
-    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Words<255>>> {
-        found(self, A::kept(flow))
+    fn find_kept(&self, fill: impl FnOnce(&mut Flow<A>)) -> Option<Entry<A, Words<255>>> {
+        found(self, A::kept(fill))
     }
     #[inline(always)]
-    fn insert(&self, new: NewEntry<A>) -> Inserted {
+    fn insert(&self, fill: impl FnOnce(&mut NewEntry<A>)) -> Inserted {
         let full = Inserted { outcome: Outcome::Full, id: NONE, word: Word(0) };
-        match A::settled_entry(&new) {
-            Some(new) => conn::insert(self, new),
-            None => full,
-        }
+        A::with_entry(fill, |new| conn::insert(self, new)).unwrap_or(full)
     }
     #[inline(always)]
     fn settled<'f>(&self, flow: &'f Flow<A>) -> Option<&'f Flow<A>> {

@@ -49,49 +49,70 @@ fn run(skb: *mut __sk_buff) -> i32 {
     match EtherType(Be16(protocol as u16)) {
         EtherType::IPV4 => {
             let mut packet = Packet::<Be32>::empty();
-            if reads(skb, |frame| read(frame, &mut packet)) { carry_out(skb, &mut packet) } else { TC_ACT_OK }
+            let kind = reads(skb, |frame| read(frame, &mut packet));
+            carry_out_kind(skb, kind, &mut packet)
         }
-        EtherType::IPV6 => match read_ipv6(skb) {
-            Some(packet) => carry_out(skb, packet),
+        EtherType::IPV6 => match maps::scratch() {
+            Some(scratch) => {
+                let kind = reads6(skb, &mut scratch.packet);
+                carry_out_kind(skb, kind, &mut scratch.packet)
+            }
             None => TC_ACT_OK,
         },
         _ => TC_ACT_OK,
     }
 }
 
+/// What a packet was read as: [`OURS`] with its ports, [`ICMP`] without.
+type ReadAs = u32;
+const NOTHING: ReadAs = 0;
+const OURS: ReadAs = 1;
+const ICMP: ReadAs = 2;
+
 #[inline(always)]
-fn read_ipv6(skb: *mut __sk_buff) -> Option<&'static mut Packet<Six>> {
-    let scratch = maps::scratch()?;
-    is_ipv6(skb, &mut scratch.packet).then_some(&mut scratch.packet)
+fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Packet<A>) -> i32 {
+    match kind {
+        OURS => carry_out(skb, packet),
+        ICMP => A::related(skb, packet) as i32,
+        _ => TC_ACT_OK,
+    }
 }
 
 /// A function of its own: it shares no stack with what follows.
 #[inline(never)]
-fn is_ipv6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> bool {
+fn reads6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> ReadAs {
     reads(skb, |frame| read6(frame, packet))
 }
 
 /// Can the packet be read? The headers may not lie in the linear part: then has them moved there, and tries once more.
 #[inline(always)]
-fn reads(skb: *mut __sk_buff, mut read: impl FnMut(Bytes) -> Result<(), Skip>) -> bool {
+fn reads(skb: *mut __sk_buff, mut read: impl FnMut(Bytes) -> Result<(), Skip>) -> ReadAs {
     match read(bytes(skb)) {
-        Ok(()) => true,
         Err(Skip::Malformed) => {
             // SAFETY: the context of the running program.
             unsafe {
                 let len = (&raw const (*skb).len).read_volatile();
                 if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
-                    return false;
+                    return NOTHING;
                 }
             }
-            read(bytes(skb)).is_ok()
+            read_as(read(bytes(skb)))
         }
-        Err(_) => false,
+        other => read_as(other),
     }
 }
 
 #[inline(always)]
-fn bytes(skb: *mut __sk_buff) -> Bytes {
+fn read_as(result: Result<(), Skip>) -> ReadAs {
+    match result {
+        Ok(()) => OURS,
+        Err(Skip::Icmp) => ICMP,
+        Err(_) => NOTHING,
+    }
+}
+
+#[inline(always)]
+pub fn bytes(skb: *mut __sk_buff) -> Bytes {
     // SAFETY: the context of the running program.
     unsafe {
         Bytes {
@@ -241,7 +262,7 @@ fn decide<A: Family>(
 
 /// Changes the packet as planned.
 #[inline(never)]
-fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     let new = fwd::rewritten(packet, &plan.edit);
     let mut addresses = (packet.src, packet.dst);
     if plan.edit.kind == Kind::Nat {
