@@ -13,7 +13,7 @@
 //! name and then renamed, so there never is half of one. (Names in bpffs have no dots.)
 
 use crate::object::{self, Sizes};
-use crate::shared::{Key, Shared};
+use crate::shared::{Key, Lazy, Shared};
 use crate::{Error, Result, bpffs, links};
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -41,13 +41,13 @@ pub struct Instance {
     pub service: Shared<ServiceConfig>,
     pub dest: Shared<DestConfig>,
     pub dest_state: Shared<[u32; 16]>,
-    pub buckets: Shared<[u32; BUCKETS_PER_PAGE]>,
+    pub buckets: Lazy<[u32; BUCKETS_PER_PAGE]>,
     pub marks: Shared<MarkRule>,
     pub stats: Shared<[u32; stats::WORDS]>,
     pub rates: Shared<[u32; rates::WORDS]>,
     pub drops: Shared<u64>,
-    pub conns: Shared<[u32; SET_WORDS]>,
-    pub conns6: Shared<[u32; SET_WORDS]>,
+    pub conns: Lazy<[u32; SET_WORDS]>,
+    pub conns6: Lazy<[u32; SET_WORDS]>,
     pub global: Shared<[u32; global::WORDS]>,
     command: SchedClassifier,
     pub hz: u32,
@@ -163,13 +163,13 @@ impl Instance {
             service: map(dir, "SERVICE")?,
             dest: map(dir, "DEST")?,
             dest_state: map(dir, "DEST_STATE")?,
-            buckets: map(dir, "BUCKETS")?,
+            buckets: lazy(dir, "BUCKETS")?,
             marks: map(dir, "MARKS")?,
             stats: map(dir, "STATS")?,
             rates: map(dir, "RATES")?,
             drops: map(dir, "DROPS")?,
-            conns: map(dir, "CONNS")?,
-            conns6: map(dir, "CONNS6")?,
+            conns: lazy(dir, "CONNS")?,
+            conns6: lazy(dir, "CONNS6")?,
             global: map(dir, "GLOBAL")?,
             settings,
             command,
@@ -230,6 +230,10 @@ impl Instance {
 
 fn map<T: crate::shared::Words>(dir: &Path, name: &str) -> Result<Shared<T>> {
     Shared::map(&object::open_map(dir, name)?, name)
+}
+
+fn lazy<T: crate::shared::Words>(dir: &Path, name: &'static str) -> Result<Lazy<T>> {
+    Lazy::new(object::open_map(dir, name)?, name)
 }
 
 /// The settings of a new instance.

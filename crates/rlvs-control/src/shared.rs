@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use aya::maps::{MapData, MapInfo};
 use rlvs_core::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings};
 use rlvs_core::mem::Mem;
+use std::cell::OnceCell;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -124,6 +125,34 @@ impl<T: Words> Shared<T> {
         let mut value = self.get(index);
         change(&mut value);
         self.set(index, &value);
+    }
+}
+
+/// A large array map, mapped when it is first used: to map hundreds of megabytes costs more than all else a command does.
+pub struct Lazy<T> {
+    map: MapData,
+    name: &'static str,
+    len: u32,
+    mapped: OnceCell<Shared<T>>,
+}
+
+impl<T: Words> Lazy<T> {
+    pub fn new(map: MapData, name: &'static str) -> Result<Lazy<T>> {
+        let info =
+            map.info().map_err(|e| Error::system(format!("reading map {name}"), io::Error::other(e)))?;
+        Ok(Lazy { len: info.max_entries(), map, name, mapped: OnceCell::new() })
+    }
+
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub fn mapped(&self) -> Result<&Shared<T>> {
+        if let Some(shared) = self.mapped.get() {
+            return Ok(shared);
+        }
+        let shared = Shared::map(&self.map, self.name)?;
+        Ok(self.mapped.get_or_init(|| shared))
     }
 }
 

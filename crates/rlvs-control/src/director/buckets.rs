@@ -36,6 +36,7 @@ pub fn reserve(instance: &Instance, config: &mut ServiceConfig) -> Result<()> {
             taken[first..end].fill(true);
         }
     }
+    instance.buckets.mapped()?; // before anything is changed
     let room = taken.windows(wanted as usize).position(|w| w.iter().all(|t| !t));
     let first = room.ok_or(Error::Full { what: "hash bucket page", limit: instance.buckets.len() })?;
     config.buckets_page = first as u32;
@@ -49,22 +50,32 @@ impl Instance {
     }
 }
 
+/// Sees to it that filling a service's table cannot fail.
+pub fn ready(instance: &Instance, service: u32) -> Result<()> {
+    if instance.service.get(service).buckets_page != NONE {
+        instance.buckets.mapped()?;
+    }
+    Ok(())
+}
+
 /// Fills a service's table from its destinations.
-pub fn fill(instance: &Instance, service: u32) {
+pub fn fill(instance: &Instance, service: u32) -> Result<()> {
     let config = instance.service.get(service);
     if config.buckets_page == NONE {
-        return;
+        return Ok(());
     }
     let shares: Vec<Share> = destinations::ids(instance, service)
         .into_iter()
         .map(|id| share(id, &instance.dest.get(id)))
         .collect();
     let table = table(config.scheduler, &shares);
+    let pages = instance.buckets.mapped()?;
     for (bucket, id) in table.iter().enumerate() {
         let page = config.buckets_page + (bucket / BUCKETS_PER_PAGE) as u32;
-        instance.buckets.words(page).store(bucket % BUCKETS_PER_PAGE, *id);
+        pages.words(page).store(bucket % BUCKETS_PER_PAGE, *id);
     }
     instance.service.edit(service, |s| s.buckets = table.len() as u32);
+    Ok(())
 }
 
 /// The table of a scheduler for these servers, the newest first; empty without any.

@@ -6,31 +6,44 @@ use crate::model::ConnectionView;
 use crate::shared::Shared;
 use crate::{Result, object};
 use rlvs_core::conn::entry::{self, Word};
-use rlvs_core::conn::tags::tag;
+use rlvs_core::conn::tags::{is_empty, tag};
 use rlvs_core::conn::{Entry, SET_WORDS};
-use rlvs_core::maps::{CALL_ID_LEN, call_key};
+use rlvs_core::maps::{CALL_ID_LEN, call_key, global};
 use rlvs_core::mem::Mem;
 use rlvs_core::proto;
 use rlvs_core::wire::{Addr, Be32};
 
 pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
     let now = instance.now()?;
-    let mut list: Vec<(ConnectionView, Option<[u32; 2]>)> = Vec::new();
-    add_all::<Be32>(&instance.conns, now, instance.hz, &mut list);
-    add_all::<[Be32; 4]>(&instance.conns6, now, instance.hz, &mut list);
+    let mut list = Vec::new();
+    // A table that holds nothing is not even mapped.
+    if count::<Be32>(instance) != 0 {
+        add_all::<Be32>(instance.conns.mapped()?, now, instance.hz, &mut list);
+    }
+    if count::<[Be32; 4]>(instance) != 0 {
+        add_all::<[Be32; 4]>(instance.conns6.mapped()?, now, instance.hz, &mut list);
+    }
     add_calls(instance, &mut list)?;
-    Ok(list.into_iter().map(|(view, _)| view).collect())
+    Ok(list.into_iter().map(|listed| listed.view).collect())
+}
+
+/// A row of the list, and where in `CALLS` its Call-ID is, if it is for a call.
+struct Listed {
+    view: ConnectionView,
+    call: Option<[u32; 2]>,
+}
+
+fn count<A: Addr>(instance: &Instance) -> u32 {
+    instance.global.words(0).load(global::conns::<A>())
 }
 
 /// All that is to be shown of one family's table.
-fn add_all<A: Addr>(
-    table: &Shared<[u32; SET_WORDS]>,
-    now: u32,
-    hz: u32,
-    list: &mut Vec<(ConnectionView, Option<[u32; 2]>)>,
-) {
+fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &mut Vec<Listed>) {
     for index in 0..table.len() {
         let set = table.words(index);
+        if is_empty(set) {
+            continue;
+        }
         for way in 1..=Entry::<A, crate::shared::Row<'_>>::WAYS {
             if tag(set, way) == 0 {
                 continue;
@@ -41,19 +54,19 @@ fn add_all<A: Addr>(
             if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
                 let of_call = word.has(Word::TEMPLATE) && entry.call() != 0;
                 let call = of_call.then(|| call_key::<A>(entry::link(entry.id, word)));
-                list.push((view(entry, word, now, hz), call));
+                list.push(Listed { view: view(entry, word, now, hz), call });
             }
         }
     }
 }
 
-/// Adds the Call-IDs of templates by their keys in `CALLS`.
-fn add_calls(instance: &Instance, list: &mut [(ConnectionView, Option<[u32; 2]>)]) -> Result<()> {
-    if list.iter().all(|(_, call)| call.is_none()) {
+/// Adds the Call-IDs of templates.
+fn add_calls(instance: &Instance, list: &mut [Listed]) -> Result<()> {
+    if list.iter().all(|listed| listed.call.is_none()) {
         return Ok(());
     }
     let texts = object::open_hash::<[u32; 2], [u8; CALL_ID_LEN]>(&instance.dir, "CALLS")?;
-    for (view, call) in list {
+    for Listed { view, call } in list {
         if let Some(call) = call {
             let text = texts.get(call, 0).unwrap_or([0; CALL_ID_LEN]);
             let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());

@@ -72,6 +72,7 @@ pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Resu
     if find(instance, service, destination.addr, destination.port).is_some() {
         return Err(Error::DestinationExists);
     }
+    buckets::ready(instance, service)?;
     let (id, mut config) = slot(instance, service, destination)?;
     let service_config = instance.service.get(service);
     describe(&mut config, destination);
@@ -91,6 +92,7 @@ pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Resu
 pub fn edit(instance: &Instance, service: u32, destination: &Destination) -> Result<()> {
     check(instance, service, destination)?;
     let id = find(instance, service, destination.addr, destination.port).ok_or(Error::NoSuchDestination)?;
+    buckets::ready(instance, service)?;
     instance.dest.edit(id, |config| {
         describe(config, destination);
         if destination.weight != 0 {
@@ -110,11 +112,12 @@ pub fn delete(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Res
         .ok_or(Error::NoSuchDestination)?;
     let (id, previous) = (list[at], at.checked_sub(1).map_or(NONE, |i| list[i]));
     let next = instance.dest.get(id).next;
+    buckets::ready(instance, service)?;
     match previous {
         NONE => instance.service.edit(service, |s| s.first = next),
         previous => instance.dest.edit(previous, |d| d.next = next),
     }
-    buckets::fill(instance, service);
+    buckets::fill(instance, service)?;
     instance.dest.edit(id, |d| {
         d.flags &= !dest_flag::AVAILABLE;
         d.deleted_at = seconds_since_boot();
@@ -268,7 +271,7 @@ fn is_idle(instance: &Instance, id: u32) -> bool {
 /// The scheduler learns of new weights.
 fn weights_changed(instance: &Instance, service: u32) -> Result<()> {
     weights_noted(instance, service);
-    buckets::fill(instance, service);
+    buckets::fill(instance, service)?;
     instance.command(op::DESTS_CHANGED, service, NONE, 0)?;
     Ok(())
 }

@@ -151,7 +151,7 @@ pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
     // The new scheduler must not look into a table that is not filled yet.
     config.buckets = 0;
     instance.service.set(id, &config);
-    buckets::fill(instance, id);
+    buckets::fill(instance, id)?;
     instance.command(op::RESET_SCHED, id, NONE, 0)?;
     Ok(())
 }

@@ -99,7 +99,8 @@ pub fn forget_everything(director: &mut Director) {
     }
     let instance = director.instance().unwrap().expect("an instance");
     let wipe = |row: &dyn Fn(usize, u32), words: usize| (0..words).for_each(|word| row(word, 0));
-    for (_, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
+    let conns = instance.conns.mapped().unwrap();
+    for (_, set) in used_sets(conns.len(), |i| conns.words(i)) {
         wipe(&|word, value| set.store(word, value), SET_WORDS);
     }
     for i in instance.dest_slots() {
@@ -152,7 +153,8 @@ type Shown = (u8, SocketAddrV4, u16);
 fn state_of(director: &mut Director) -> State {
     let instance = director.instance().unwrap().expect("an instance");
     let mut connections = BTreeMap::new();
-    for (index, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
+    let conns = instance.conns.mapped().unwrap();
+    for (index, set) in used_sets(conns.len(), |i| conns.words(i)) {
         let entries = (1..=WAYS).filter(|way| tag(set, *way) != 0).map(|way| Entry::new(set, way, index));
         let is_shown = |e: &Entry<Be32, _>| e.word().is_live() && !e.word().has(Word::MAPPING);
         connections.extend(entries.filter(is_shown).map(described));

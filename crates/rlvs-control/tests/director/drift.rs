@@ -169,7 +169,8 @@ type Counts = [u32; 4];
 fn recounted(director: &mut Director) -> (BTreeMap<u32, Counts>, u32) {
     let instance = director.instance().unwrap().expect("an instance");
     let (mut counts, mut all) = (BTreeMap::<u32, Counts>::new(), 0);
-    for (index, set) in used_sets(instance.conns.len(), |i| instance.conns.words(i)) {
+    let conns = instance.conns.mapped().unwrap();
+    for (index, set) in used_sets(conns.len(), |i| conns.words(i)) {
         for way in (1..=WAYS).filter(|way| tag(set, *way) != 0) {
             let entry: Entry<Be32, _> = Entry::new(set, way, index);
             let word = entry.word();
@@ -235,7 +236,8 @@ pub fn nothing_drifts(way: Way, connections: u32) {
         println!("all expired after {:?}", patience.elapsed());
         assert_eq!(counted(director), (BTreeMap::new(), 0), "active, inactive, persistent, mappings");
         let instance = director.instance().unwrap().expect("an instance");
-        let used = used_sets(instance.conns.len(), |i| instance.conns.words(i)).count();
+        let conns = instance.conns.mapped().unwrap();
+        let used = used_sets(conns.len(), |i| conns.words(i)).count();
         assert_eq!(used, 0, "sets with a tag or with a count of entries that passed by");
     });
 }

@@ -58,6 +58,12 @@ impl Matches {
     }
 }
 
+/// Has the set no entry? (An IPv6 set has tags only in its first word; the second is 0.)
+#[inline(always)]
+pub fn is_empty<M: Mem>(set: M) -> bool {
+    set.load64(0) | set.load64(2) == 0
+}
+
 /// The tag of a way, 0 if it is free.
 #[inline(always)]
 pub fn tag<M: Mem>(set: M, way: usize) -> u8 {

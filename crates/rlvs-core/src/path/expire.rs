@@ -6,7 +6,7 @@
 use super::Tables;
 use crate::conn::Entry;
 use crate::conn::entry::Word;
-use crate::conn::tags::tag;
+use crate::conn::tags::{is_empty, tag};
 use crate::maps::sysctl::Setting;
 use crate::sched::mapping;
 use crate::wire::Addr;
@@ -20,6 +20,9 @@ pub fn sweep_set<A: Addr, T: Tables<A>>(tables: &T, index: u32, now: u32) {
     let Some(set) = tables.set(index) else {
         return;
     };
+    if is_empty(set) {
+        return;
+    }
     let mut way = 1;
     while way <= Entry::<A, T::Set>::WAYS {
         if tag(set, way) != 0 {
