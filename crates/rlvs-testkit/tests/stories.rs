@@ -265,3 +265,33 @@ stories! {
     drop_packet "drop-entry",
     without_a_server "nosched-answers",
 }
+
+/// A template that ran out while it had connections lives on for 60 s, and each new connection then renews those, not the
+/// service's own timeout: seen on Linux 6.1.0-56 with `-p 10`.
+#[test]
+fn a_held_template_keeps_its_minute() {
+    let mut world = lab::world(1);
+    world.order("-A -t 10.0.0.100:80 -s rr -p 10");
+    world.order("-a -t 10.0.0.100:80 -r 10.1.0.1:80 -g");
+    let open = |world: &World, port, flags| {
+        let client = SocketAddrV4::new(lab::CLIENT, port);
+        let frame = lab::from_client(&tcp(client, SocketAddrV4::new(lab::VIP, 80), flags).bytes());
+        assert!(matches!(arrive(world, lab::C0, &frame), Outcome::Sent(_)));
+    };
+    let left = |world: &World| {
+        let template = world.connections().into_iter().find(|e| e.word().has(Word::TEMPLATE));
+        template.expect("a template").expires_in(world.now()) / World::HZ
+    };
+    open(&world, 1111, SYN);
+    open(&world, 1111, ACK);
+    assert_eq!(left(&world), 10);
+    world.wait_secs(5);
+    assert_eq!(left(&world), 5);
+    world.wait_secs(8);
+    assert!(left(&world).abs_diff(57) <= NEAR, "{}", left(&world));
+    open(&world, 1112, SYN);
+    assert_eq!(left(&world), 60);
+    world.wait_secs(3);
+    open(&world, 1113, SYN);
+    assert_eq!(left(&world), 60);
+}
