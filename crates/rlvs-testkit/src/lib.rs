@@ -14,6 +14,7 @@
 //! | [`reference`] | the schedulers again, as naive as possible, for comparison |
 //! | [`choices`] | recordings of schedulers, replayed on any director |
 //! | [`states`] | recordings of connection states, likewise |
+//! | [`stories`] | recordings of persistence, gone servers, settings, likewise |
 //! | [`random`] | seeded randomness that says its seed when a test fails |
 
 mod audit;
@@ -31,6 +32,7 @@ pub mod reference;
 pub mod rows;
 mod rules;
 pub mod states;
+pub mod stories;
 mod world;
 
 pub use audit::audit;

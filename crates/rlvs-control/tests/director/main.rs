@@ -9,6 +9,7 @@ mod lab;
 mod run;
 mod six;
 mod states;
+mod stories;
 
 use compare::compare;
 use rlvs_testkit::{golden, rows};
@@ -47,6 +48,16 @@ fn every_state_is_the_kernels_in_xdp() {
 #[test]
 fn every_state_is_the_kernels_in_tc() {
     states::every_state(Way::Tc);
+}
+
+#[test]
+fn every_story_is_the_kernels_in_xdp() {
+    stories::every_story(Way::Xdp);
+}
+
+#[test]
+fn every_story_is_the_kernels_in_tc() {
+    stories::every_story(Way::Tc);
 }
 
 #[test]
