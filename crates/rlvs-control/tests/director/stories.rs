@@ -94,7 +94,7 @@ impl Subject for Loaded<'_> {
         let is_it = |addr: IpAddr, port: u16| SocketAddr::new(addr, port) == SocketAddr::from(at);
         let d = view.destinations.into_iter().find(|d| is_it(d.destination.addr, d.destination.port))?;
         Some(Server {
-            weight: d.destination.weight as u32,
+            weight: d.destination.weight,
             persistent: d.persistent_connections,
             active: d.active_connections,
             inactive: d.inactive_connections,

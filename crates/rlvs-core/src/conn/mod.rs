@@ -15,18 +15,17 @@
 //!
 //! An entry lives through the word [`WORD`]: *free* → *pending* → *live* → *free*; each step is one compare-and-swap,
 //! so that of several processors exactly one opens an entry, and exactly one closes it and gives its load back.
-//! [`table`] finds and inserts, [`entry`] names the words of an entry; `path::expire` closes what has expired.
+//! [`table`] inserts, [`find`] finds, [`entry`] names the words of an entry; `path::expire` closes what has expired.
 
 pub mod entry;
+pub mod find;
 pub mod hash;
 pub mod table;
 pub mod tags;
 
 pub use entry::Entry;
-pub use table::{
-    Inserted, Outcome, Sets, Step, Visit, claim, each_kept, find_inbound, find_kept, find_outbound,
-    find_reply, insert, release, rival_wins,
-};
+pub use find::{Visit, each_kept, find_inbound, find_kept, find_outbound, find_reply};
+pub use table::{Inserted, Outcome, Sets, Step, claim, insert, release, rival_wins};
 
 /// Words and ways of a set.
 pub const SET_WORDS: usize = 256;

@@ -100,8 +100,8 @@ pub fn keep(template: &[u32; 2]) {
     unsafe {
         let at = (&raw const (*message).id_at).read_volatile() as usize & (MESSAGE_LEN - 1);
         let at = at.min(MESSAGE_LEN - CALL_ID_LEN);
-        let text = (&raw const (*message).bytes).cast::<u8>().add(at).cast::<[u8; CALL_ID_LEN]>();
-        let _ = maps::CALLS.insert(template, &*text, 0);
+        let text: &[u8; CALL_ID_LEN] = &*(&raw const (*message).bytes).cast::<u8>().add(at).cast();
+        let _ = maps::CALLS.insert(template, text, 0);
     }
 }
 

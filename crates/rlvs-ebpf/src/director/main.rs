@@ -13,6 +13,7 @@
 
 #[cfg(target_arch = "bpf")]
 mod answer;
+#[cfg(target_arch = "bpf")]
 mod calls;
 #[cfg(target_arch = "bpf")]
 mod command;
@@ -26,6 +27,9 @@ mod maps;
 mod memory;
 #[cfg(target_arch = "bpf")]
 mod related;
+#[cfg(target_arch = "bpf")]
+mod route;
+#[cfg(target_arch = "bpf")]
 mod steps;
 #[cfg(target_arch = "bpf")]
 mod sum;
@@ -35,6 +39,8 @@ mod tables;
 mod tc;
 #[cfg(target_arch = "bpf")]
 mod ticker;
+#[cfg(target_arch = "bpf")]
+mod walk;
 #[cfg(target_arch = "bpf")]
 mod xdp;
 

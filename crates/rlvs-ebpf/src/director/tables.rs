@@ -4,10 +4,9 @@ use crate::calls;
 use crate::family::Family;
 use crate::maps;
 use crate::memory::Words;
+use crate::route::route;
 use crate::steps;
-use aya_ebpf::bindings::{
-    BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup,
-};
+use crate::walk;
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use core::marker::PhantomData;
@@ -17,12 +16,12 @@ use rlvs_core::conn::{self, Entry, Flow, Inserted, Outcome, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DROP_REASONS, DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
-    call_key, dest_flag, global, links,
+    call_key, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::persist::Remembered;
 use rlvs_core::path::{
-    Candidate, Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, Welcome, hop_flag,
+    Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, Welcome, hop_flag,
 };
 use rlvs_core::proto::View;
 use rlvs_core::sched::{self, Group, Picked, Scheduler};
@@ -54,9 +53,6 @@ impl<A, L> Kernel<A, L> {
         Kernel { context, ifindex, _kind: PhantomData }
     }
 }
-
-/// More destinations than any map can hold; a walk ends at the end of its list.
-const MANY: u32 = 1 << 20;
 
 // SAFETY (all map accesses below): values of array maps live as long as the programs; configuration is read only.
 impl<A: Family, L: At> Sets<A> for Kernel<A, L> {
@@ -287,12 +283,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     }
     #[inline(always)]
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
-        // SAFETY: the looks are plain numbers; the copy is copied back before anybody reads the original.
-        let mut walk = Walk { next: first, look: unsafe { core::ptr::read(look) } };
-        unsafe {
-            helpers::bpf_loop(MANY, step::<K> as *const () as *mut c_void, (&raw mut walk).cast(), 0);
-            core::ptr::write(look, walk.look);
-        }
+        walk::each_dest(first, look);
     }
     /// XDP leaves to TC what needs a neighbour, a checksum to be completed, an ICMP answer, or an interface that
     /// cannot take its frames.
@@ -334,75 +325,6 @@ fn found<A: Family, L: At>(tables: &Kernel<A, L>, id: u64) -> Option<Entry<A, Wo
 unsafe extern "C" fn take_step<S: Step>(_: u64, steps: *mut c_void) -> i64 {
     // SAFETY: `bpf_loop` hands on the pointer that `repeat` gave it.
     unsafe { &mut *steps.cast::<S>() }.step() as i64
-}
-
-/// One step of a walk along a service's destinations.
-struct Walk<K> {
-    next: u32,
-    look: K,
-}
-
-unsafe extern "C" fn step<K: Look>(_: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: `bpf_loop` hands on the pointer that `each_dest` gave it.
-    let walk = unsafe { &mut *walk.cast::<Walk<K>>() };
-    let id = walk.next;
-    let Some(dest) = maps::DEST.get(id) else {
-        return 1;
-    };
-    let Some(state) = maps::DEST_STATE.get_ptr_mut(id) else {
-        return 1;
-    };
-    // SAFETY: a value of DEST_STATE.
-    let state = unsafe { Words::<15>::new(state) };
-    walk.next = dest.next;
-    if dest.flags & dest_flag::AVAILABLE == 0 {
-        return 0;
-    }
-    walk.look.visit(&Candidate::of(id, dest, state)) as i64
-}
-
-/// The kernel's route and neighbour for an address. The kernel refuses where forwarding is off for the interface.
-#[inline(never)]
-fn route<A: Family>(context: *mut c_void, ifindex: u32, to: &A, hop: &mut Hop<A>) {
-    hop.flags = 0;
-    // Words, because clearing a struct of bytes becomes a call with a loop.
-    let mut words = [0u64; size_of::<bpf_fib_lookup>() / 8];
-    // SAFETY: the same size, a stricter alignment, and all zero is a valid value of this plain C struct.
-    let ask = unsafe { &mut *(&raw mut words).cast::<bpf_fib_lookup>() };
-    ask.family = A::NUMBER;
-    ask.ifindex = ifindex;
-    ask.__bindgen_anon_1.tot_len = 1; // makes it report the MTU
-    to.ask_for(ask);
-    // SAFETY: the context of the running program, and a struct of the size given.
-    let answer =
-        unsafe { helpers::bpf_fib_lookup(context, ask, size_of::<bpf_fib_lookup>() as i32, 0) } as u32;
-    if answer == BPF_FIB_LKUP_RET_NOT_FWDED {
-        hop.flags = hop_flag::LOCAL;
-        return;
-    }
-    if answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH {
-        return;
-    }
-    hop.flags = hop_flag::ROUTED;
-    hop.ifindex = ask.ifindex;
-    hop.via = A::next_hop(ask);
-    // SAFETY: all fields of the union are plain integers.
-    hop.mtu = unsafe { ask.__bindgen_anon_1.mtu_result } as u32;
-    if answer == BPF_FIB_LKUP_RET_SUCCESS {
-        hop.flags |= hop_flag::RESOLVED;
-        let (d, s) = (ask.dmac, ask.smac);
-        hop.macs[0] = u32::from_ne_bytes([d[0], d[1], d[2], d[3]]);
-        hop.macs[1] = u32::from_ne_bytes([d[4], d[5], s[0], s[1]]);
-        hop.macs[2] = u32::from_ne_bytes([s[2], s[3], s[4], s[5]]);
-    } else if hop.mtu <= 1 {
-        hop.mtu = 1500; // the kernel tells it only with a neighbour
-    }
-    // SAFETY: a hash map that only user space writes.
-    if let Some(flags) = unsafe { maps::LINKS.get(hop.ifindex) }
-        && flags & links::XDP_TARGET != 0
-    {
-        hop.flags |= hop_flag::XDP_TARGET;
-    }
 }
 
 /// Counts a dropped packet.

@@ -1,5 +1,11 @@
 //! The words of an entry, and typed access to them.
 
+mod new;
+mod word;
+
+pub use new::NewEntry;
+pub use word::Word;
+
 use super::hash::{self, Place};
 use super::{Flow, SET_WORDS, Sets};
 use crate::maps::NONE;
@@ -37,123 +43,6 @@ impl<A, M: Mem> Clone for Entry<A, M> {
     }
 }
 impl<A, M: Mem> Copy for Entry<A, M> {}
-
-/// The word that decides: state (8 bits), life (2), method (3), flags, generation (8).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Word(pub u32);
-
-impl Word {
-    pub const FREE: u32 = 0;
-    pub const PENDING: u32 = 1 << 8;
-    pub const LIVE: u32 = 2 << 8;
-    const LIFE: u32 = 3 << 8;
-    /// Counted as inactive.
-    pub const INACTIVE: u32 = 1 << 13;
-    /// No packet of the server was seen: the state machine sees only the client.
-    pub const NO_OUTPUT: u32 = 1 << 14;
-    pub const TEMPLATE: u32 = 1 << 15;
-    pub const FROM_SYNC: u32 = 1 << 16;
-    /// A scheduler's: which server an address got.
-    pub const MAPPING: u32 = 1 << 17;
-    /// Its template knows that a server answered.
-    pub const ASSURED: u32 = 1 << 18;
-    const GENERATION_ONE: u32 = 1 << 24;
-    const GENERATION: u32 = 0xff << 24;
-
-    pub const fn new(state: u8, method: u8, flags: u32) -> Word {
-        Word(state as u32 | (method as u32 & 7) << 10 | flags)
-    }
-    #[inline(always)]
-    pub const fn state(self) -> u8 {
-        self.0 as u8
-    }
-    #[inline(always)]
-    pub const fn method(self) -> u8 {
-        (self.0 >> 10 & 7) as u8
-    }
-    #[inline(always)]
-    pub const fn is_live(self) -> bool {
-        self.0 & Word::LIFE == Word::LIVE
-    }
-    /// Live, and not closed and opened again since `seen`.
-    #[inline(always)]
-    pub const fn is_same_life(self, seen: Word) -> bool {
-        self.is_live() && (self.0 ^ seen.0) & Word::GENERATION == 0
-    }
-    #[inline(always)]
-    pub const fn is_pending(self) -> bool {
-        self.0 & Word::LIFE == Word::PENDING
-    }
-    #[inline(always)]
-    pub const fn has(self, flag: u32) -> bool {
-        self.0 & flag != 0
-    }
-    /// No connection: found only by its whole flow.
-    #[inline(always)]
-    pub const fn is_kept(self) -> bool {
-        self.has(Word::TEMPLATE | Word::MAPPING)
-    }
-    #[inline(always)]
-    pub const fn with_state(self, state: u8) -> Word {
-        Word(self.0 & !0xff | state as u32)
-    }
-    #[inline(always)]
-    pub const fn with(self, flag: u32, on: bool) -> Word {
-        Word(if on { self.0 | flag } else { self.0 & !flag })
-    }
-    const fn with_life(self, life: u32) -> Word {
-        Word(self.0 & !Word::LIFE | life)
-    }
-}
-
-/// What a new entry holds.
-#[derive(Clone, Copy, Debug)]
-pub struct NewEntry<A> {
-    pub flow: Flow<A>,
-    pub dest_addr: A,
-    pub dest_port: Be16,
-    pub word: Word,
-    pub dest: u32,
-    pub now: u32,
-    pub timeout: u32,
-    /// A link to the template it belongs to, or [`NONE`]; of a mapping, its service.
-    pub control: u32,
-    /// Firewall mark; of a template 0 connections; of a mapping the time of its last change.
-    pub mark: u32,
-    /// Packets so far: 0; of a mapping its number.
-    pub serial: u32,
-}
-
-impl<A: Addr> NewEntry<A> {
-    /// To be filled in, field by field: a whole one on its way from one place to another would need room on the stack.
-    #[inline(always)]
-    pub fn empty() -> NewEntry<A> {
-        let none = A::from_words(|_| Be32(0));
-        NewEntry {
-            flow: Flow::empty(),
-            dest_addr: none,
-            dest_port: Be16(0),
-            word: Word(0),
-            dest: NONE,
-            now: 0,
-            timeout: 0,
-            control: NONE,
-            mark: 0,
-            serial: 0,
-        }
-    }
-
-    /// Where it belongs.
-    #[inline(always)]
-    pub fn place(&self, seed: u64) -> Place {
-        let flow = &self.flow;
-        if self.word.is_kept() {
-            hash::place_kept(flow.proto, flow.client, flow.virtual_addr, flow.call, seed)
-        } else {
-            hash::place(flow.proto, flow.client, flow.client_port, seed)
-        }
-    }
-}
 
 /// The next hop of replies, kept in the entry: seen so many quarter seconds ago (8 bits), usable by XDP, interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -411,7 +300,7 @@ impl<A: Addr, M: Mem> Entry<A, M> {
 
     /// Writes a claimed way and makes it pending. Returns the word it now has.
     #[inline(always)]
-    pub(super) fn write(self, new: &NewEntry<A>) -> Word {
+    pub(in crate::conn) fn write(self, new: &NewEntry<A>) -> Word {
         self.store_addr(0, new.flow.client);
         self.store_addr(1, new.flow.virtual_addr);
         self.store_addr(2, new.dest_addr);
@@ -438,7 +327,7 @@ impl<A: Addr, M: Mem> Entry<A, M> {
 
     /// Pending → live; false if another processor opened the same connection first.
     #[inline(always)]
-    pub(super) fn publish(self, pending: Word) -> Option<Word> {
+    pub(in crate::conn) fn publish(self, pending: Word) -> Option<Word> {
         let live = pending.with_life(Word::LIVE);
         self.swap_word(pending, live).then_some(live)
     }
