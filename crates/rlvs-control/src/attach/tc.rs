@@ -3,7 +3,7 @@
 
 use super::{Interface, failed, unpin};
 use crate::instance::Instance;
-use crate::{Error, Result, object};
+use crate::{Error, Result, links, object};
 use aya::programs::links::FdLink;
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
@@ -67,7 +67,9 @@ fn handle() -> TcHandle {
 }
 
 pub fn detach(instance: &Instance, interface: &Interface) -> Result<()> {
-    unpin(&path(instance, interface.ifindex))?;
+    let path = path(instance, interface.ifindex);
+    links::detach(&path);
+    unpin(&path)?;
     let note = note(instance, interface.ifindex);
     if note.exists() {
         let link =

@@ -2,9 +2,10 @@
 
 use super::{Interface, Mode, failed, unpin};
 use crate::instance::Instance;
+use crate::links;
 use crate::{Result, object};
 use aya::programs::XdpMode;
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::FdLink;
 use aya::programs::xdp::XdpLink;
 use std::path::PathBuf;
 
@@ -33,14 +34,12 @@ pub fn attach(instance: &Instance, interface: &Interface, mode: Mode) -> Result<
     Ok(mode)
 }
 
-/// Unpinning the link detaches the program.
 pub fn detach(instance: &Instance, ifindex: u32) -> Result<()> {
     for mode in [Mode::Xdp, Mode::Skb] {
         let path = path(instance, mode, ifindex);
-        if path.exists() {
-            drop(PinnedLink::from_pin(&path));
-            unpin(&path)?;
-        }
+        // At once, so that the other mode can follow.
+        links::detach(&path);
+        unpin(&path)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! bytes, drop counters, loads and connection states must be the same. IPv6 is held against the recordings alone. Needs
 //! root.
 
+mod attach;
 mod choices;
 mod compare;
 mod drift;
