@@ -15,6 +15,8 @@ pub mod realserver;
 mod shared;
 
 pub use balancer::Balancer;
-pub use director::{Director, DropCount, MapFill, MarkSpec, Status, Sysctl, Totals};
+pub use director::{
+    Director, DropCount, MapFill, MarkSpec, Outcome, Status, Sysctl, Totals, Trace, TraceFilter, Traced,
+};
 pub use error::{Error, Result};
 pub use object::jiffies_per_second;

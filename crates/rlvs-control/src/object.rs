@@ -21,7 +21,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 18] = [
+pub const MAPS: [&str; 20] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -38,6 +38,8 @@ pub const MAPS: [&str; 18] = [
     "CONNS",
     "CONNS6",
     "CALLS",
+    "TRACE",
+    "EVENTS",
     "GLOBAL",
     "TICKER",
 ];

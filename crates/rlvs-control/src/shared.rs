@@ -6,7 +6,7 @@
 
 use crate::{Error, Result};
 use aya::maps::{MapData, MapInfo};
-use rlvs_core::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings};
+use rlvs_core::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, TraceConfig};
 use rlvs_core::mem::Mem;
 use std::cell::OnceCell;
 use std::io;
@@ -30,6 +30,8 @@ unsafe impl Words for ServiceConfig {}
 unsafe impl Words for DestConfig {}
 // SAFETY: likewise.
 unsafe impl Words for MarkRule {}
+// SAFETY: likewise.
+unsafe impl Words for TraceConfig {}
 // SAFETY: two words.
 unsafe impl Words for u64 {}
 // SAFETY: so many words.

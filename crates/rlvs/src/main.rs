@@ -20,6 +20,8 @@ enum Verb {
     Demo(verb::demo::Args),
     /// Interfaces and modes, how full the tables are, drops by reason
     Status(verb::status::Args),
+    /// Show packets as they pass, and what was decided about them: where to, or why they were dropped
+    Trace(verb::trace::Args),
     /// Show or set what is in /proc/sys/net/ipv4/vs of a kernel with IPVS: same names, same meaning
     Sysctl(verb::sysctl::Args),
     /// Print what /proc/net/ip_vs and its siblings would
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Demo(args) => verb::demo::run(args),
         Verb::Status(args) => verb::status::run(args),
+        Verb::Trace(args) => verb::trace::run(args),
         Verb::Sysctl(args) => verb::sysctl::run(args),
         Verb::Proc(args) => verb::proc::run(args),
         Verb::Mark(args) => verb::mark::run(args),

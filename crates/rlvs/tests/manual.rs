@@ -12,6 +12,14 @@ const RLVS: &str = env!("CARGO_BIN_EXE_rlvs");
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 #[test]
+fn every_drop_reason_is_explained() {
+    let page = fs::read_to_string(Path::new("../../docs/drop-reasons.md")).expect("docs/drop-reasons.md");
+    for reason in rlvs_core::path::DropReason::ALL {
+        assert!(page.contains(&format!("\n| `{}` | ", reason.word())), "{} is not explained", reason.word());
+    }
+}
+
+#[test]
 fn every_option_of_ipvsadm_is_in_the_page_and_in_every_completion() {
     let mut options = long_options(&text(Command::new(RLVS).arg0("ipvsadm").arg("-h")));
     // The original's help does not have these.

@@ -15,10 +15,12 @@ mod route;
 mod services;
 mod settings;
 mod status;
+mod trace;
 
 pub use marks::MarkSpec;
 pub use settings::Sysctl;
 pub use status::{DropCount, MapFill, Status};
+pub use trace::{Outcome, Trace, TraceFilter, Traced};
 
 use crate::attach;
 use crate::instance::{Instance, Place};

@@ -33,12 +33,14 @@ mod config;
 pub mod links;
 mod mark;
 pub mod sysctl;
+mod trace;
 
 pub use config::*;
 pub use mark::MarkRule;
+pub use trace::{TraceConfig, TraceEvent, trace_flag};
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;

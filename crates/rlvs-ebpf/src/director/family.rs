@@ -8,6 +8,7 @@ use crate::maps;
 use crate::related::Related;
 use crate::steps::{self, Steps};
 use crate::tc::{self, store};
+use crate::trace::Trace;
 use crate::xdp;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, bpf_fib_lookup};
 use aya_ebpf::maps::Array;
@@ -23,7 +24,7 @@ pub type Six = [Be32; 4];
 
 const IP: usize = eth::HEADER_LEN;
 
-pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Related {
+pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Related + Trace {
     /// The number of the family in the kernel's interfaces.
     const NUMBER: u8;
     /// Bytes of a header without options or extensions.

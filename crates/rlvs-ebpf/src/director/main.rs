@@ -40,6 +40,8 @@ mod tc;
 #[cfg(target_arch = "bpf")]
 mod ticker;
 #[cfg(target_arch = "bpf")]
+mod trace;
+#[cfg(target_arch = "bpf")]
 mod walk;
 #[cfg(target_arch = "bpf")]
 mod xdp;

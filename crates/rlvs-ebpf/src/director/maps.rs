@@ -5,12 +5,12 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_timer};
 use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, CALL_ID_LEN, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings,
-    dest_state, global, rates, stats,
+    TraceConfig, dest_state, global, rates, stats,
 };
 use rlvs_core::path::Plan;
 use rlvs_core::wire::{Packet, Quote};
@@ -72,6 +72,12 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: see `Scratch`; zeroes are a value of it.
     SCRATCH6.get_ptr_mut(0).map(|p| unsafe { &mut *p })
 }
+
+/// What `rlvs trace` asks for, and its answers.
+#[map]
+pub static TRACE: Array<TraceConfig> = Array::with_max_entries(1, SHARED);
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 
 /// Call-IDs of templates (persistence engine sip), for listings: by the template's link and the family's number. Takes
 /// memory only for what is in it.

@@ -7,10 +7,11 @@ use crate::steps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use crate::tc::{self, leave, store};
+use crate::trace;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, TC_ACT_OK, TC_ACT_SHOT};
 use aya_ebpf::helpers::generated as helpers;
 use rlvs_core::fwd::{self, Kind, nat};
-use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver_related, locate_related};
+use rlvs_core::path::{Decision, DropReason, Layer, Located, Plan, Verdict, deliver_related, locate_related};
 use rlvs_core::wire::{Be32, Packet, Quote, Skip, checksum, ip_proto, ipv4, read_quote, read_quote6};
 
 /// Ethernet, the longest IPv4 header, an ICMP header, and the longest IPv4 header and eight bytes that are quoted.
@@ -106,7 +107,9 @@ fn decided<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>,
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    match delivered(packet, located, &tables, now, plan).verdict() {
+    let decision = delivered(packet, located, &tables, now, plan);
+    trace::note(packet, located, decision, plan, Layer::Stack, ifindex);
+    match decision.verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => TC_ACT_OK,
         Verdict::Drop(reason) => dropped(reason),
         Verdict::Forward if !is_right(skb, packet) => dropped(DropReason::BadChecksum),

@@ -11,6 +11,7 @@ use crate::frame::{Bytes, ptr};
 use crate::maps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
+use crate::trace;
 use aya_ebpf::bindings::{
     __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0,
     BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh,
@@ -21,7 +22,7 @@ use aya_ebpf::programs::TcContext;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Hop, Located, Plan, Verdict, deliver, hop_flag};
+use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, read, read6};
 
@@ -226,7 +227,9 @@ fn finish_with<A: Family>(
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
-    match Decision(A::tc_decide(skb, packet, located, now, plan)).verdict() {
+    let decision = Decision(A::tc_decide(skb, packet, located, now, plan));
+    trace::note(packet, located, decision, plan, Layer::Stack, ifindex);
+    match decision.verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);

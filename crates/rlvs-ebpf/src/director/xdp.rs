@@ -4,6 +4,7 @@ use crate::family::{Family, Six};
 use crate::frame::{At, Bytes};
 use crate::maps;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
+use crate::trace;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as helpers;
@@ -11,7 +12,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
-use rlvs_core::path::{Decision, DropReason, Located, Plan, Verdict, deliver};
+use rlvs_core::path::{Decision, DropReason, Layer, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be32, Frame, Packet, Skip, ip_proto, ipv4, read, read6};
 
@@ -148,7 +149,9 @@ fn finish_with<A: Family>(
     plan: &mut Plan<A>,
 ) -> u32 {
     let (frame, ifindex) = bounds(context);
-    match Decision(A::xdp_decide(context, packet, located, now, plan)).verdict() {
+    let decision = Decision(A::xdp_decide(context, packet, located, now, plan));
+    trace::note(packet, located, decision, plan, Layer::Driver, ifindex);
+    match decision.verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);

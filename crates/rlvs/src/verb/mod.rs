@@ -12,3 +12,4 @@ pub mod responder;
 pub mod simulate;
 pub mod status;
 pub mod sysctl;
+pub mod trace;
