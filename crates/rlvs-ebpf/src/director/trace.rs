@@ -122,7 +122,7 @@ fn is_due(config: &mut TraceConfig) -> bool {
         return false;
     }
     config.fitted = config.fitted.wrapping_add(1);
-    if config.fitted % config.one_in.max(1) != 0 {
+    if !config.fitted.is_multiple_of(config.one_in.max(1)) {
         return false;
     }
     if now.wrapping_sub(config.second_at) >= maps::HZ.load() {
