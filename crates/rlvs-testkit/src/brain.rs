@@ -180,7 +180,7 @@ impl World {
         let brain = Brain::<Stack>::new(self, 0);
         let Some(global) = Tables::<Be32>::global(&brain) else { return };
         let sets = self.conns.len() as u32;
-        path::watch(&self.settings, global, sets * 15);
+        path::watch(&self.settings, global, [sets * 15, sets * 7]);
         if drops_entries(&self.settings, global) {
             for _ in 0..(sets / 32).max(1) {
                 thin_set::<Be32, _>(&brain, self.random() & (sets - 1), self.now());

@@ -2,8 +2,8 @@
 //! likely to be idle (`drop_entry`), and trust a client only after its server did (`secure_tcp`).
 //!
 //! Each has a mode: 0 never, 3 always, 1 automatic; an automatic defence that acts shows as 2. Automatic defences act when
-//! memory is low. The memory that matters here is the connection table, which never grows: `amemthresh` counts its free
-//! entries in pages of 64.
+//! memory is low. The memory that matters here are the connection tables, which never grow: `amemthresh` counts free entries
+//! of IPv4's in pages of 64, and means the same part of IPv6's.
 
 use super::Tables;
 use crate::conn::Entry;
@@ -20,10 +20,14 @@ const ALWAYS: u32 = 3;
 const ENTRIES_PER_PAGE: u32 = 64;
 const GUARD_SECS: u32 = 60;
 
-/// Which automatic defences act, once a second. `capacity`: entries that fit into the table.
+/// Which automatic defences act, once a second. `capacity`: entries that fit into the tables of IPv4 and IPv6.
 #[inline(always)]
-pub fn watch<M: Mem>(settings: &Settings, global: M, capacity: u32) {
-    let free = capacity.saturating_sub(global.load(global::CONNS)) / ENTRIES_PER_PAGE;
+pub fn watch<M: Mem>(settings: &Settings, global: M, capacity: [u32; 2]) {
+    let free4 = capacity[0].saturating_sub(global.load(global::CONNS)) as u64;
+    let free6 = capacity[1].saturating_sub(global.load(global::CONNS6)) as u64;
+    // As if that table were as large as IPv4's.
+    let free6 = (free6 * capacity[0] as u64).checked_div(capacity[1] as u64).unwrap_or(free4);
+    let free = (free4.min(free6) / ENTRIES_PER_PAGE as u64) as u32;
     let wanted = settings.sysctl(Setting::Amemthresh);
     let low = free < wanted;
     let is_automatic = |setting| matches!(settings.sysctl(setting), 1 | 2);

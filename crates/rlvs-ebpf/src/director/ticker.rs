@@ -111,14 +111,14 @@ unsafe extern "C" fn sweep_one<A: Family>(i: u64, slice: *mut c_void) -> i64 {
     0
 }
 
-/// Which automatic defences act; drops entries if that is one of them. The memory they watch is IPv4's table.
+/// Which automatic defences act; drops entries if that is one of them.
 #[inline(never)]
 pub fn watch() -> i32 {
     let Some((settings, global)) = maps::SETTINGS.get(0).zip(global()) else {
         return 1;
     };
-    let sets = maps::SET_MASK.load().wrapping_add(1);
-    rlvs_core::path::watch(settings, global, sets.wrapping_mul(15));
+    let (sets, sets6) = (maps::SET_MASK.load().wrapping_add(1), maps::SET_MASK6.load().wrapping_add(1));
+    rlvs_core::path::watch(settings, global, [sets.wrapping_mul(15), sets6.wrapping_mul(7)]);
     if drops_entries(settings, global) {
         thin::<Be32>();
         thin::<Six>();
