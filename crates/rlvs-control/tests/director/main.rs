@@ -11,6 +11,7 @@ mod run;
 mod six;
 mod states;
 mod stories;
+mod thinning;
 
 use compare::compare;
 use rlvs_testkit::{golden, rows};
