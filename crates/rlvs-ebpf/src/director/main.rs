@@ -44,6 +44,8 @@ mod trace;
 #[cfg(target_arch = "bpf")]
 mod walk;
 #[cfg(target_arch = "bpf")]
+mod tunnel;
+#[cfg(target_arch = "bpf")]
 mod xdp;
 
 #[cfg(not(target_arch = "bpf"))]
