@@ -187,6 +187,10 @@ pub fn stories() -> Vec<Story> {
         include_str!("../tests/golden/c2-tun-gue.json"),
         include_str!("../tests/golden/c2-tun-gue-csum.json"),
         include_str!("../tests/golden/c2-tun-gue-remcsum.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gre.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gre-csum.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gue.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gue-csum.json"),
     ]
     .map(packets)
     .to_vec()
