@@ -3,7 +3,7 @@
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
 use rlvs_core::fwd::nat::Side;
-use rlvs_core::fwd::{self, tun, Edit, Kind};
+use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::path::{
     DropReason, Hop, Layer, Plan, Tables, Verdict, decide, deliver_related, hop_flag, locate_related,
 };

@@ -38,12 +38,7 @@ fn count<A: Addr>(instance: &Instance) -> u32 {
 }
 
 /// All that is to be shown of one family's table.
-fn add_all<A: Addr>(
-    instance: &Instance,
-    table: &Shared<[u32; SET_WORDS]>,
-    now: u32,
-    list: &mut Vec<Listed>,
-) {
+fn add_all<A: Addr>(instance: &Instance, table: &Shared<[u32; SET_WORDS]>, now: u32, list: &mut Vec<Listed>) {
     for index in 0..table.len() {
         let set = table.words(index);
         if is_empty(set) {

@@ -121,13 +121,11 @@ fn tell(recording: &Recording, way: Way, director: &mut Director) -> Vec<String>
 
 /// As `/proc/net/ip_vs_conn` has it, without the time.
 fn listed(c: &rlvs_control::model::ConnectionView) -> String {
-    let end = |addr: IpAddr, port: u16| {
-        match addr {
-            IpAddr::V4(addr) => format!("{:08X} {port:04X}", u32::from(addr)),
-            IpAddr::V6(addr) => {
-                let groups: Vec<String> = addr.segments().iter().map(|s| format!("{s:04x}")).collect();
-                format!("{} {port:04X}", groups.join(":"))
-            }
+    let end = |addr: IpAddr, port: u16| match addr {
+        IpAddr::V4(addr) => format!("{:08X} {port:04X}", u32::from(addr)),
+        IpAddr::V6(addr) => {
+            let groups: Vec<String> = addr.segments().iter().map(|s| format!("{s:04x}")).collect();
+            format!("{} {port:04X}", groups.join(":"))
         }
     };
     let protocol = if c.protocol == 6 { "TCP" } else { "UDP" };

@@ -15,9 +15,16 @@ use rlvs_core::wire::Be32;
 #[inline(never)]
 pub fn route<A: Family>(context: *mut c_void, ifindex: u32, to: &A, hop: &mut Hop<A>) {
     let to = *to;
-    ask(context, ifindex, A::NUMBER, hop, |question| to.ask_for(question), |answer, hop| {
-        hop.via = A::next_hop(answer);
-    });
+    ask(
+        context,
+        ifindex,
+        A::NUMBER,
+        hop,
+        |question| to.ask_for(question),
+        |answer, hop| {
+            hop.via = A::next_hop(answer);
+        },
+    );
 }
 
 /// The same for a destination of the other address family.
