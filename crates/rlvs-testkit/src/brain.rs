@@ -158,6 +158,7 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
                 plan.hop.flags & (READY | hop_flag::PROBE) == READY
                     && packet.proto != ip_proto::SCTP
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
+                    && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
                     && !packet.checksum_looks_partial()
             }
             Verdict::Answer(..) => false,

@@ -9,7 +9,7 @@
 //!   the packet passes, and the stack does the same;
 //! * nothing: the packet passes too where IPVS had handed it to the stack, which dropped it.
 //!
-//! Not compared: IP ids that the director invents (and the header sum over them).
+//! Not compared: IP ids that the director invents (and the header sum over them), and GUE's source ports.
 
 use crate::hands::Outcome;
 use crate::lab;
@@ -17,6 +17,8 @@ use crate::order::Order;
 use crate::packet::{checks, sum};
 use crate::world::World;
 use rlvs_core::path::DropReason;
+use rlvs_core::wire::Be16;
+use rlvs_core::wire::checksum::update;
 use serde::Deserialize;
 
 /// A row: what it shows, the rules, the packets in their order.
@@ -117,21 +119,44 @@ fn inner_checks(frame: &[u8]) -> (bool, bool) {
     checks(packet)
 }
 
-/// A frame without what the director invents: an IP id that is not the one that came in, and the sum over it.
+/// A frame without what the director invents: an IP id that is not the one that came in, and the sum over it; the source
+/// port of GUE, and what that does to the sum of UDP.
 pub fn masked(frame: &[u8], came_in: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
-    if frame.len() >= 34 && frame[18..20] != came_in[18..20] {
+    if frame.len() >= 34 && frame[12..14] == [8, 0] && frame[18..20] != came_in[18..20] {
         frame[18..20].fill(0);
         frame[24..26].fill(0);
     }
+    let udp_at = match frame.get(12..14) {
+        Some([8, 0]) => (frame.get(23) == Some(&17)).then_some(34),
+        Some([0x86, 0xdd]) => (frame.get(20) == Some(&17)).then_some(54),
+        _ => None,
+    };
+    if let Some(at) = udp_at
+        && frame.get(at + 2..at + 4) == Some(&GUE_PORT.to_be_bytes()[..])
+    {
+        let word = |frame: &[u8], at: usize| Be16::from_bytes([frame[at], frame[at + 1]]);
+        let (port, check) = (word(&frame, at), word(&frame, at + 6));
+        if check != Be16(0) {
+            let check = update(check, !port.0 as u32 & 0xffff);
+            frame[at + 6..at + 8].copy_from_slice(&check.bytes());
+        }
+        frame[at..at + 2].fill(0);
+    }
     frame
 }
+
+/// The port of the recorded GUE tunnels.
+const GUE_PORT: u16 = 6080;
 
 #[derive(Deserialize)]
 struct Recording {
     name: String,
     proves: String,
     service: Vec<String>,
+    /// Shell commands that set a sysctl.
+    #[serde(default)]
+    settings: Vec<String>,
     mtu: std::collections::HashMap<String, u32>,
     steps: Vec<RecordedStep>,
 }
@@ -156,6 +181,16 @@ pub fn stories() -> Vec<Story> {
         include_str!("../tests/golden/c2-mtu-nat.json"),
         include_str!("../tests/golden/c2-mtu-dr.json"),
         include_str!("../tests/golden/c2-mtu-tun.json"),
+        include_str!("../tests/golden/c2-mtu-tun-pmtu-off.json"),
+        include_str!("../tests/golden/c2-tun-gre.json"),
+        include_str!("../tests/golden/c2-tun-gre-csum.json"),
+        include_str!("../tests/golden/c2-tun-gue.json"),
+        include_str!("../tests/golden/c2-tun-gue-csum.json"),
+        include_str!("../tests/golden/c2-tun-gue-remcsum.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gre.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gre-csum.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gue.json"),
+        include_str!("../tests/golden/c2-tun-4in4-gue-csum.json"),
     ]
     .map(packets)
     .to_vec()
@@ -172,13 +207,22 @@ pub fn packets(json: &str) -> Story {
             None => steps.push(read(step)),
         }
     }
+    let orders = recording.service.iter().map(|line| Order::parse(line));
     Story {
         sentence: format!("{}: {}", recording.name, recording.proves),
-        orders: recording.service.iter().map(|line| Order::parse(line)).collect(),
+        orders: recording.settings.iter().map(|s| setting(s)).chain(orders).collect(),
         server_mtu: recording.mtu["server side"],
         steps,
         left_out,
     }
+}
+
+/// `echo 0 > /proc/sys/net/ipv4/vs/pmtu_disc`
+fn setting(command: &str) -> Order {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let ["echo", value, ">", path] = words[..] else { panic!("{command}") };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    Order::Sysctl(name.to_string(), value.parse().expect("a number"))
 }
 
 /// Why a step is left out, if it is.

@@ -3,7 +3,7 @@
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
 use rlvs_core::fwd::nat::Side;
-use rlvs_core::fwd::{self, Edit, Kind};
+use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::path::{
     DropReason, Hop, Layer, Plan, Tables, Verdict, decide, deliver_related, hop_flag, locate_related,
 };
@@ -81,7 +81,7 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
             let answer = error_frame(&packet, frame, error, world.random() as u16);
             Outcome::Answered(reason, sent(answer, &plan.hop))
         }
-        Verdict::Forward => Outcome::Sent(sent(edited(&packet, frame, &plan), &plan.hop)),
+        Verdict::Forward => Outcome::Sent(sent(edited(world, &packet, frame, &plan), &plan.hop)),
     }
 }
 
@@ -108,7 +108,7 @@ fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, fram
             let out = if plan.edit.kind == Kind::Nat {
                 requoted(packet, &quote, frame, &plan)
             } else {
-                edited(packet, frame, &plan)
+                edited(world, packet, frame, &plan)
             };
             Outcome::Sent(sent(out, &plan.hop))
         }
@@ -155,7 +155,7 @@ fn sent(mut frame: Vec<u8>, hop: &Hop<Be32>) -> Sent {
 }
 
 /// The frame as planned.
-fn edited(packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
+fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
     const IP: usize = eth::HEADER_LEN;
     let new = fwd::rewritten(packet, &plan.edit);
     let mut out = frame.to_vec();
@@ -190,8 +190,13 @@ fn edited(packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
             }
         }
         Kind::Tunnel => {
-            let outer: Vec<u8> = plan.edit.encap.outer.words().iter().flat_map(|w| w.bytes()).collect();
-            out.splice(IP..IP, outer);
+            let encap = &plan.edit.encap;
+            let dest = world.dest_config(encap.dest);
+            let sum = sum_bytes(&out[IP..IP + packet.total_len as usize]);
+            let shim = tun::shim(packet, encap, dest, sum);
+            let shim = &shim[..tun::shim_words(dest, encap.summed)];
+            let outer = tun::outer::header4(packet, encap, dest);
+            out.splice(IP..IP, outer.iter().chain(shim).flat_map(|w| w.bytes()));
         }
     }
     out

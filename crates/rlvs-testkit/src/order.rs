@@ -1,6 +1,7 @@
 //! The few orders of ipvsadm that tests need, as words and as data.
 
 use rlvs_core::fwd::Method;
+use rlvs_core::fwd::tun::kind;
 use rlvs_core::sched::{FALLBACK, PORT};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -53,6 +54,15 @@ pub struct DestOrder {
     pub weight: u32,
     pub upper: u32,
     pub lower: u32,
+    pub tunnel: TunnelOrder,
+}
+
+/// `--tun-type`, `--tun-port`, and `--tun-csum` or `--tun-remcsum`, as the maps have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TunnelOrder {
+    pub kind: u8,
+    pub port: u16,
+    pub checksum: u8,
 }
 
 impl Order {
@@ -93,6 +103,19 @@ impl Order {
             weight: number("-w", 1),
             upper: number("-x", 0),
             lower: number("-y", 0),
+            tunnel: TunnelOrder {
+                kind: match after("--tun-type") {
+                    Some("gue") => kind::GUE,
+                    Some("gre") => kind::GRE,
+                    _ => kind::IPIP,
+                },
+                port: number("--tun-port", 0) as u16,
+                checksum: match () {
+                    () if words.contains(&"--tun-csum") => 1,
+                    () if words.contains(&"--tun-remcsum") => 2,
+                    () => 0,
+                },
+            },
         };
         match words[0] {
             "-A" => Order::AddService(service()),

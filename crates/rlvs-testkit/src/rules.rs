@@ -218,6 +218,9 @@ impl World {
         dest.lower_threshold = order.lower;
         dest.low_mark = if order.lower == 0 { order.upper - (order.upper >> 2) } else { order.lower };
         dest.tunnel_src = words(crate::lab::DIRECTOR_S);
+        dest.tunnel_kind = order.tunnel.kind;
+        dest.tunnel_port = Be16::new(order.tunnel.port);
+        dest.tunnel_checksum = order.tunnel.checksum;
     }
 
     fn thresholds_changed(&self, id: usize) {

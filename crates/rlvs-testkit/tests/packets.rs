@@ -4,13 +4,30 @@ use rlvs_testkit::golden::{self, Story};
 use rlvs_testkit::{Driver, Outcome, Stack, World, arrive, receive, rows};
 
 /// Steps that are not replayed, by recording; all others are.
-const LEFT_OUT: [(&str, &[&str]); 6] = [
+const LEFT_OUT: [(&str, &[&str]); 16] = [
     ("c2-nat", &NAT),
     ("c2-dr", &ONE_WAY),
     ("c2-tun-ipip", &ONE_WAY),
     ("c2-mtu-nat", &["no DF, IP length 1400"]),
     ("c2-mtu-dr", &["no DF, IP length 1400"]),
     ("c2-mtu-tun", &["no DF, IP length 1400"]),
+    ("c2-mtu-tun-pmtu-off", &CUT_UP),
+    ("c2-tun-gre", &ONE_WAY),
+    ("c2-tun-gre-csum", &ONE_WAY),
+    ("c2-tun-gue", &ONE_WAY),
+    ("c2-tun-gue-csum", &ONE_WAY),
+    ("c2-tun-gue-remcsum", &ONE_WAY),
+    ("c2-tun-4in4-gre", &[]),
+    ("c2-tun-4in4-gre-csum", &[]),
+    ("c2-tun-4in4-gue", &[]),
+    ("c2-tun-4in4-gue-csum", &[]),
+];
+const CUT_UP: [&str; 5] = [
+    "DF, IP length 1261",
+    "DF, IP length 1280",
+    "DF, IP length 1300",
+    "DF, IP length 1400",
+    "no DF, IP length 1400",
 ];
 const ONE_WAY: [&str; 4] = [
     "first fragment of a UDP datagram",
@@ -65,7 +82,9 @@ fn xdp_finishes_the_common_case() {
                 matches!(receive::<Driver>(&world, 0, s.ifindex(), &s.frame), Outcome::Sent(_))
             })
             .count();
-        assert!(sent >= 4, "{}: XDP finished {sent} of {} steps", story.sentence, story.steps.len());
+        // A checksum over everything inside is TC's.
+        let least = if story.sentence.contains("csum: ") { 0 } else { 4 };
+        assert!(sent >= least, "{}: XDP finished {sent} of {} steps", story.sentence, story.steps.len());
     }
 }
 

@@ -18,10 +18,10 @@ pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
     let mut list = Vec::new();
     // A table that holds nothing is not even mapped.
     if count::<Be32>(instance) != 0 {
-        add_all::<Be32>(instance.conns.mapped()?, now, instance.hz, &mut list);
+        add_all::<Be32>(instance, instance.conns.mapped()?, now, &mut list);
     }
     if count::<[Be32; 4]>(instance) != 0 {
-        add_all::<[Be32; 4]>(instance.conns6.mapped()?, now, instance.hz, &mut list);
+        add_all::<[Be32; 4]>(instance, instance.conns6.mapped()?, now, &mut list);
     }
     add_calls(instance, &mut list)?;
     Ok(list.into_iter().map(|listed| listed.view).collect())
@@ -38,7 +38,7 @@ fn count<A: Addr>(instance: &Instance) -> u32 {
 }
 
 /// All that is to be shown of one family's table.
-fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &mut Vec<Listed>) {
+fn add_all<A: Addr>(instance: &Instance, table: &Shared<[u32; SET_WORDS]>, now: u32, list: &mut Vec<Listed>) {
     for index in 0..table.len() {
         let set = table.words(index);
         if is_empty(set) {
@@ -54,7 +54,7 @@ fn add_all<A: Addr>(table: &Shared<[u32; SET_WORDS]>, now: u32, hz: u32, list: &
             if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
                 let of_call = word.has(Word::TEMPLATE) && entry.call() != 0;
                 let call = of_call.then(|| call_key::<A>(entry::link(entry.id, word)));
-                list.push(Listed { view: view(entry, word, now, hz), call });
+                list.push(Listed { view: view(instance, entry, word, now), call });
             }
         }
     }
@@ -76,22 +76,26 @@ fn add_calls(instance: &Instance, list: &mut [Listed]) -> Result<()> {
     Ok(())
 }
 
-fn view<A: Addr, M: Mem>(entry: Entry<A, M>, word: Word, now: u32, hz: u32) -> ConnectionView {
+fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, now: u32) -> ConnectionView {
     let family = if A::WORDS == 1 { 4 } else { 6 };
     let addr = |a: A| {
         let words = std::array::from_fn(|i| if i < A::WORDS { a.word(i) } else { Be32(0) });
         convert::addr(words, family)
     };
+    // Of the other family (tunnels): only its own record knows it.
+    let dest = entry.dest();
+    let config = (dest < instance.dest.len()).then(|| instance.dest.get(dest));
+    let across = config.filter(|d| d.is_across::<A>()).map(|d| convert::addr(d.addr, d.family));
     ConnectionView {
         protocol: entry.proto(),
         client: addr(entry.client()),
         client_port: entry.client_port().get(),
         virtual_addr: addr(entry.virtual_addr()),
         virtual_port: entry.virtual_port().get(),
-        destination: addr(entry.dest_addr()),
+        destination: across.unwrap_or_else(|| addr(entry.dest_addr())),
         destination_port: entry.dest_port().get(),
         state: proto::state_name(entry.proto(), word.state(), word.has(Word::TEMPLATE)),
-        expires_secs: entry.expires_in(now) / hz,
+        expires_secs: entry.expires_in(now) / instance.hz,
         is_template: word.has(Word::TEMPLATE),
         from_sync: word.has(Word::FROM_SYNC),
         engine: None,

@@ -64,7 +64,7 @@ fn find(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Option<u3
 }
 
 fn is_it(config: &DestConfig, addr: IpAddr, port: u16) -> bool {
-    config.addr == convert::words(addr) && config.port.get() == port
+    convert::addr(config.addr, config.family) == addr && config.port.get() == port
 }
 
 pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Result<()> {
@@ -176,9 +176,6 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     if Family::of(d.addr) != service_family && d.method != Method::Tunnel {
         return Err(Error::Invalid("different address family is allowed only for tunneling servers".into()));
     }
-    if d.method == Method::Tunnel && (Family::of(d.addr), service_family) != (Family::Inet, Family::Inet) {
-        return Err(Error::NotSupported("a tunnel with IPv6 inside or outside".into()));
-    }
     let config = instance.service.get(service);
     let key = config.key;
     if key.protocol == ip_proto::SCTP
@@ -191,8 +188,8 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     if config.scheduler == Scheduler::Mh as u8 && config.dest_count as usize >= mh::BUCKETS {
         return Err(Error::Invalid(format!("scheduler mh takes at most {} real servers", mh::BUCKETS)));
     }
-    if d.method == Method::Tunnel && d.tunnel.kind != TunnelKind::Ipip {
-        return Err(Error::NotSupported("a GUE or GRE tunnel".into()));
+    if d.method == Method::Tunnel && d.tunnel.kind == TunnelKind::Gue && d.tunnel.port == 0 {
+        return Err(Error::Invalid("a GUE tunnel needs the real server's UDP port (--tun-port)".into()));
     }
     Ok(())
 }

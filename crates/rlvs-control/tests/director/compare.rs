@@ -8,13 +8,14 @@ use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::tags::tag;
 use rlvs_core::conn::{Entry, OVERFLOWED, SET_WORDS, WAYS};
 use rlvs_core::fwd;
+use rlvs_core::fwd::tun::kind;
 use rlvs_core::maps::{DestConfig, global};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;
 use rlvs_core::proto::state_name;
 use rlvs_core::wire::Be32;
 use rlvs_testkit::golden::{Step, Story, masked};
-use rlvs_testkit::order::Key;
+use rlvs_testkit::order::{Key, TunnelOrder};
 use rlvs_testkit::{DestOrder, Order, Outcome, ServiceOrder, Stack, World, arrive, receive};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -223,6 +224,19 @@ fn service(order: &ServiceOrder) -> Service {
     }
 }
 
+fn tunnel(order: &TunnelOrder) -> Tunnel {
+    Tunnel {
+        kind: match order.kind {
+            kind::GUE => TunnelKind::Gue,
+            kind::GRE => TunnelKind::Gre,
+            _ => TunnelKind::Ipip,
+        },
+        port: order.port,
+        checksum: [TunnelChecksum::None, TunnelChecksum::Full, TunnelChecksum::Remote]
+            [usize::from(order.checksum)],
+    }
+}
+
 fn destination(order: &DestOrder) -> Destination {
     Destination {
         addr: (*order.at.ip()).into(),
@@ -235,6 +249,6 @@ fn destination(order: &DestOrder) -> Destination {
         weight: order.weight,
         upper_threshold: order.upper,
         lower_threshold: order.lower,
-        tunnel: Tunnel::default(),
+        tunnel: tunnel(&order.tunnel),
     }
 }

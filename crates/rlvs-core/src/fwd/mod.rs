@@ -25,6 +25,8 @@ pub enum Method {
 /// Where a packet goes, and by which method (a number of [`Method`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target<A> {
+    /// The destination's id.
+    pub dest: u32,
     pub method: u8,
     pub addr: A,
     pub port: Be16,
@@ -46,7 +48,7 @@ pub enum Kind {
     Nat,
     /// DR: nothing.
     Direct,
-    /// TUN: a header is put in front.
+    /// TUN: headers are put in front.
     Tunnel,
 }
 
@@ -60,7 +62,7 @@ impl<A: Addr> Edit<A> {
     /// Bytes that the packet grows by.
     #[inline(always)]
     pub fn growth(&self) -> u32 {
-        if self.kind == Kind::Tunnel { self.encap.overhead() } else { 0 }
+        if self.kind == Kind::Tunnel { self.encap.overhead } else { 0 }
     }
 }
 
@@ -119,7 +121,7 @@ pub fn forward<A: Addr, T: Tables<A>>(
     if method == Method::Masquerade as u8 {
         nat::request(target, &mut plan.edit);
     } else if method == Method::Tunnel as u8 {
-        tun::plan(packet, dest, settings, tables, &mut plan.edit);
+        tun::plan(packet, target.dest, dest, settings, tables, &mut plan.edit);
     } else {
         dr::plan(&mut plan.edit);
     }

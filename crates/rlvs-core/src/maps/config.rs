@@ -1,6 +1,6 @@
 //! Configuration: written by user space, read by the programs.
 
-use crate::wire::{Be16, Be32};
+use crate::wire::{Addr, Be16, Be32};
 
 /// Settings of the whole instance.
 #[repr(C)]
@@ -218,6 +218,19 @@ impl DestConfig {
     #[inline(always)]
     pub const fn is_available(&self) -> bool {
         self.flags & dest_flag::AVAILABLE != 0
+    }
+
+    /// Is its address of another family than the packets of its service? (Tunnels alone can do that.)
+    #[inline(always)]
+    pub fn is_across<A: Addr>(&self) -> bool {
+        (self.family == 6) != (A::WORDS > 1)
+    }
+
+    /// Its address, or 0 if that is of another family: then it stands nowhere but here.
+    #[inline(always)]
+    pub fn addr_as<A: Addr>(&self) -> A {
+        let across = self.is_across::<A>();
+        A::from_words(|i| if across { Be32(0) } else { self.addr[i & 3] })
     }
 }
 

@@ -38,6 +38,8 @@ pub mod hop_flag {
     pub const LOCAL: u32 = 1 << 3;
     /// The packet shall pass through the kernel's neighbour table.
     pub const PROBE: u32 = 1 << 4;
+    /// The neighbour is of the other address family (tunnels): [`via`](super::Hop::via) says nothing.
+    pub const ACROSS: u32 = 1 << 5;
 }
 
 impl<A: Addr> Hop<A> {
@@ -75,10 +77,17 @@ pub fn next_hop<A: Addr, T: Tables<A>>(
 
 #[inline(always)]
 fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, now: u32, hop: &mut Hop<A>) {
-    let to = A::from_words(|i| dest.addr[i & 3]);
-    tables.route(to, hop);
+    let across = dest.is_across::<A>();
+    if across {
+        tables.route_across(dest, hop);
+    } else {
+        tables.route(dest.addr_as(), hop);
+    }
     if !hop.has(hop_flag::ROUTED) && !hop.has(hop_flag::LOCAL) {
         tables.hinted_route(dest, hop);
+    }
+    if across {
+        hop.flags |= hop_flag::ACROSS;
     }
     let probed_at = state.load(HOP_FLAGS) & !0xff;
     state.store(HOP_IFINDEX, hop.ifindex);

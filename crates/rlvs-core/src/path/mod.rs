@@ -119,8 +119,8 @@ pub fn deliver<A: Addr, T: Tables<A>>(
         _ if !dest.is_available() => return gone(tables, conn, seen, settings),
         _ => {
             next_hop(dest, state, tables, now, &mut plan.hop);
-            let target =
-                fwd::Target { method: seen.method(), addr: conn.dest_addr(), port: conn.dest_port() };
+            let (addr, port) = (conn.dest_addr(), conn.dest_port());
+            let target = fwd::Target { dest: dest_id, method: seen.method(), addr, port };
             fwd::forward(packet, &target, dest, settings, tables, plan)
         }
     };
@@ -153,17 +153,18 @@ fn deliver_alone<A: Addr, T: Tables<A>>(
         return Decision::PASS;
     };
     next_hop(dest, state, tables, now, &mut plan.hop);
-    let decision = fwd::forward(packet, &target_of(packet, dest), dest, settings, tables, plan);
+    let decision = fwd::forward(packet, &target_of(packet, dest_id, dest), dest, settings, tables, plan);
     account(packet, dest_id, View::Input, tables);
     decision
 }
 
 /// Where a packet without connection goes.
 #[inline(always)]
-fn target_of<A: Addr>(packet: &Packet<A>, dest: &DestConfig) -> fwd::Target<A> {
+fn target_of<A: Addr>(packet: &Packet<A>, id: u32, dest: &DestConfig) -> fwd::Target<A> {
     fwd::Target {
+        dest: id,
         method: dest.method,
-        addr: A::from_words(|i| dest.addr[i & 3]),
+        addr: dest.addr_as(),
         port: if dest.port == Be16(0) { packet.dport } else { dest.port },
     }
 }

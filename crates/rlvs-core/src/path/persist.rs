@@ -78,7 +78,7 @@ pub fn remember<A: Addr, T: Tables<A>>(
     };
     let inserted = tables.insert(|new| {
         fill_flow(&mut new.flow, packet, service);
-        new.dest_addr = A::from_words(|i| dest.addr[i & 3]);
+        new.dest_addr = dest.addr_as();
         new.dest_port = if is_named(packet, service) { dest.port } else { Be16(0) };
         new.word = Word::new(0, dest.method, Word::TEMPLATE);
         new.dest = dest_id;

@@ -92,8 +92,8 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
         fwd::nat::reply(packet, conn, plan)
     } else {
         next_hop(dest, state, tables, now, &mut plan.hop);
-        let target =
-            fwd::Target { method: conn.word().method(), addr: conn.dest_addr(), port: conn.dest_port() };
+        let (method, addr, port) = (conn.word().method(), conn.dest_addr(), conn.dest_port());
+        let target = fwd::Target { dest: dest_id, method, addr, port };
         fwd::forward(packet, &target, dest, settings, tables, plan)
     };
     if decision != Decision::PASS {

@@ -225,7 +225,7 @@ fn fill<A: Addr>(
     new.flow.virtual_port = packet.dport;
     new.flow.proto = packet.proto;
     new.flow.call = 0;
-    new.dest_addr = A::from_words(|i| dest.addr[i & 3]);
+    new.dest_addr = dest.addr_as();
     new.dest_port = dest_port;
     new.word = Word::new(0, dest.method, Word::INACTIVE | seen);
     // Until the packet was delivered; if that fails, nothing else ends the entry.

@@ -143,6 +143,11 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     fn random(&self) -> u32;
     /// Asks the routing and neighbour tables for the way to an address.
     fn route(&self, to: A, hop: &mut Hop<A>);
+    /// The same for a destination of the other address family; `via` stays as it was.
+    #[inline(always)]
+    fn route_across(&self, _dest: &DestConfig, hop: &mut Hop<A>) {
+        hop.flags = 0;
+    }
     /// The same for a machine that does not forward: the way noted when the destination was added.
     fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<A>);
 

@@ -17,8 +17,11 @@ pub const fn traffic_class(first: Be32) -> u8 {
     (first.get() >> 20) as u8
 }
 
-/// The first two words of a header: version, traffic class 0, no flow label; payload length, next header, hop limit.
+/// The first two words of a header: version, traffic class, no flow label; payload length, next header, hop limit.
 #[inline(always)]
-pub const fn first_words(payload_len: u16, next_header: u8, hop_limit: u8) -> [Be32; 2] {
-    [Be32::new(6 << 28), Be32::new((payload_len as u32) << 16 | (next_header as u32) << 8 | hop_limit as u32)]
+pub const fn first_words(class: u8, payload_len: u16, next_header: u8, hop_limit: u8) -> [Be32; 2] {
+    [
+        Be32::new(6 << 28 | (class as u32) << 20),
+        Be32::new((payload_len as u32) << 16 | (next_header as u32) << 8 | hop_limit as u32),
+    ]
 }

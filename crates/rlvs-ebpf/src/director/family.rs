@@ -295,7 +295,7 @@ impl Family for Six {
         // ICMPv6 sums a pseudo header, too (RFC 4443, section 2.3).
         let sum = checksum::add(sum, checksum::pseudo(s, d, ip_proto::ICMPV6, len as u16));
         let [head, rest] = icmp_words(error.kind_and_code6(), error.rest(), sum);
-        let f = ipv6::first_words(len as u16, ip_proto::ICMPV6, icmp::TTL);
+        let f = ipv6::first_words(0, len as u16, ip_proto::ICMPV6, icmp::TTL);
         let words = [f[0], f[1], s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3], head, rest];
         store(skb, IP as u32, &words, 0)
     }

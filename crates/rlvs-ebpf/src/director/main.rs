@@ -42,6 +42,8 @@ mod ticker;
 #[cfg(target_arch = "bpf")]
 mod trace;
 #[cfg(target_arch = "bpf")]
+mod tunnel;
+#[cfg(target_arch = "bpf")]
 mod walk;
 #[cfg(target_arch = "bpf")]
 mod xdp;

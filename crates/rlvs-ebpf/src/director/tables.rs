@@ -4,7 +4,7 @@ use crate::calls;
 use crate::family::Family;
 use crate::maps;
 use crate::memory::Words;
-use crate::route::route;
+use crate::route::{route, route_across};
 use crate::steps;
 use crate::walk;
 use aya_ebpf::helpers::generated as helpers;
@@ -273,6 +273,10 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
         route(self.context, self.ifindex, &to, hop)
     }
     #[inline(always)]
+    fn route_across(&self, dest: &DestConfig, hop: &mut Hop<A>) {
+        route_across(self.context, self.ifindex, dest, hop)
+    }
+    #[inline(always)]
     fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<A>) {
         if dest.hint_ifindex != 0 {
             hop.flags = hop_flag::ROUTED;
@@ -285,7 +289,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
         walk::each_dest(first, look);
     }
-    /// XDP leaves to TC what needs a neighbour, a checksum to be completed, an ICMP answer, or an interface that
+    /// XDP leaves to TC what needs a neighbour, a checksum to be completed or made, an ICMP answer, or an interface that
     /// cannot take its frames.
     #[inline(always)]
     fn can_finish(&self, packet: &Packet<A>, decision: Decision, plan: &Plan<A>) -> bool {
@@ -299,6 +303,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
                 plan.hop.flags & (READY | hop_flag::PROBE) == READY
                     && packet.proto != ip_proto::SCTP // TC knows sums that hardware is to complete
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
+                    && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
                     && !packet.checksum_looks_partial()
             }
             Verdict::Answer(..) => false,

@@ -12,24 +12,22 @@ use crate::maps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use crate::trace;
+use crate::tunnel;
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0,
-    BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh,
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_redir_neigh,
 };
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use rlvs_core::fwd::nat::Rewrite;
-use rlvs_core::fwd::tun::Encap;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
-use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, ipv4, read, read6};
+use rlvs_core::wire::eth::EtherType;
+use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, read, read6};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
 const UDP_LEN: u32 = 8;
-const IP: u32 = eth::HEADER_LEN as u32;
 
 #[classifier]
 pub fn rlvs_tc(context: TcContext) -> i32 {
@@ -264,19 +262,25 @@ fn decide<A: Family>(
 }
 
 /// Changes the packet as planned.
-#[inline(never)]
+#[inline(always)]
 pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
-    let new = fwd::rewritten(packet, &plan.edit);
-    let mut addresses = (packet.src, packet.dst);
-    if plan.edit.kind == Kind::Nat {
-        addresses = plan.edit.rewrite.addresses(packet);
+    // Side by side, because of the stack.
+    if plan.edit.kind == Kind::Tunnel {
+        tunnel::encapsulate(skb, packet, &plan.edit.encap)
+    } else {
+        rewrite(skb, packet, plan)
     }
-    A::store_head(skb, packet, &new, addresses)?;
-    match plan.edit.kind {
-        Kind::Direct => Some(()),
-        Kind::Nat => translate(skb, packet, &plan.edit.rewrite),
-        Kind::Tunnel if A::WORDS > 1 => None, // user space accepts no such rule
-        Kind::Tunnel => encapsulate(skb, packet, &plan.edit.encap),
+}
+
+#[inline(never)]
+fn rewrite<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
+    let new = fwd::rewritten(packet, &plan.edit);
+    if plan.edit.kind == Kind::Nat {
+        let addresses = plan.edit.rewrite.addresses(packet);
+        A::store_head(skb, packet, &new, addresses)?;
+        translate(skb, packet, &plan.edit.rewrite)
+    } else {
+        A::store_head(skb, packet, &new, (packet.src, packet.dst))
     }
 }
 
@@ -316,21 +320,6 @@ fn complete_udp_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite:
     store(skb, packet.l4_at as u32 + 6, &check, 0)
 }
 
-/// Makes room behind the Ethernet header and writes the outer IP header there.
-#[inline(always)]
-fn encapsulate<A>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &Encap) -> Option<()> {
-    let mut flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 as u64;
-    if packet.proto != ip_proto::TCP {
-        flags |= BPF_F_ADJ_ROOM_FIXED_GSO as u64;
-    }
-    // SAFETY: the context of the running program.
-    let made = unsafe { helpers::bpf_skb_adjust_room(skb, ipv4::MIN_LEN as i32, BPF_ADJ_ROOM_MAC, flags) };
-    if made != 0 {
-        return None;
-    }
-    store(skb, IP, &encap.outer.words(), 0)
-}
-
 /// Sends the packet out: with the cached addresses, or through the kernel's neighbour table, which resolves what is
 /// not known yet.
 #[inline(always)]
@@ -341,6 +330,11 @@ pub fn leave<A: Family>(skb: *mut __sk_buff, hop: &Hop<A>) -> i32 {
         }
         // SAFETY: plain numbers.
         return unsafe { helpers::bpf_redirect(hop.ifindex, 0) as i32 };
+    }
+    if hop.has(hop_flag::ACROSS) {
+        // The kernel looks where the outer header leads.
+        // SAFETY: no next hop given.
+        return unsafe { helpers::bpf_redirect_neigh(hop.ifindex, core::ptr::null_mut(), 0, 0) as i32 };
     }
     let mut neighbour = [A::NUMBER as u32, 0, 0, 0, 0]; // bpf_redir_neigh
     let mut i = 0;

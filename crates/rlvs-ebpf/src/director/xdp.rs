@@ -10,11 +10,14 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use rlvs_core::fwd::tun::Encap;
+use rlvs_core::fwd::tun::{self, Encap, outer};
 use rlvs_core::fwd::{self, Kind};
+use rlvs_core::maps::DestConfig;
 use rlvs_core::path::{Decision, DropReason, Layer, Located, Plan, Verdict, deliver};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be32, Frame, Packet, Skip, ip_proto, ipv4, read, read6};
+use rlvs_core::wire::{Be32, Frame, Packet, Skip, ip_proto, ipv4, ipv6, read, read6};
+
+const IP: usize = eth::HEADER_LEN;
 
 #[xdp(frags)]
 pub fn rlvs_xdp(context: XdpContext) -> u32 {
@@ -225,34 +228,70 @@ fn apply<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan
                 l4.set_be16(6, new.l4_check);
             }
         }
-        Kind::Tunnel if A::WORDS > 1 => return None, // user space accepts no such rule
-        Kind::Tunnel => return encapsulate(context, &plan.edit.encap, plan.hop.macs),
+        Kind::Tunnel => return encapsulate(context, packet, &plan.edit.encap, &plan.hop.macs),
     }
     head.set_words(0, plan.hop.macs);
     Some(())
 }
 
-/// Puts the outer header in front, and a new Ethernet header in front of that.
-#[inline(always)]
-fn encapsulate(context: *mut xdp_md, encap: &Encap, macs: [u32; 3]) -> Option<()> {
+/// Puts the outer headers in front, and a new Ethernet header in front of those. XDP makes no checksum over what is inside
+/// (see `can_finish`).
+#[inline(never)]
+fn encapsulate<A: Family>(
+    context: *mut xdp_md,
+    packet: &Packet<A>,
+    encap: &Encap,
+    macs: &[u32; 3],
+) -> Option<()> {
+    let dest = maps::DEST.get(encap.dest)?;
     // SAFETY: the context of the running program; pointers into the frame are made anew afterwards.
-    let (data, end) = unsafe {
-        if helpers::bpf_xdp_adjust_head(context, -(ipv4::MIN_LEN as i32)) != 0 {
-            return None;
-        }
-        (
-            (&raw const (*context).data).read_volatile() as usize,
-            (&raw const (*context).data_end).read_volatile() as usize,
-        )
-    };
-    let head: At = Bytes { data, end }.view(0, eth::HEADER_LEN + ipv4::MIN_LEN)?;
-    head.set_words(0, macs);
-    head.set_be16(eth::TYPE_AT, EtherType::IPV4.0);
-    let words = encap.outer.words();
+    if unsafe { helpers::bpf_xdp_adjust_head(context, (encap.overhead as i32).wrapping_neg()) } != 0 {
+        return None;
+    }
+    let frame = bounds(context).0;
+    if dest.family == 6 {
+        let head = frame.view(0, IP + ipv6::LEN)?;
+        head.set_words(0, *macs);
+        head.set_be16(eth::TYPE_AT, EtherType::IPV6.0);
+        set_all(head, &outer::header6(packet, encap, dest));
+        set_shim(frame, IP + ipv6::LEN, packet, encap, dest)
+    } else {
+        let head = frame.view(0, IP + ipv4::MIN_LEN)?;
+        head.set_words(0, *macs);
+        head.set_be16(eth::TYPE_AT, EtherType::IPV4.0);
+        set_all(head, &outer::header4(packet, encap, dest));
+        set_shim(frame, IP + ipv4::MIN_LEN, packet, encap, dest)
+    }
+}
+
+/// Writes the IP header.
+#[inline(always)]
+fn set_all<const WORDS: usize>(head: At, words: &[Be32; WORDS]) {
     let mut i = 0;
-    while i < 5 {
-        head.set_be32(eth::HEADER_LEN + i * 4, words[i]);
+    while i < WORDS {
+        head.set_be32(IP + i * 4, words[i]);
         i += 1;
+    }
+}
+
+/// Writes what stands between the outer IP header and the packet.
+#[inline(always)]
+fn set_shim<A: Family>(
+    frame: Bytes,
+    at: usize,
+    packet: &Packet<A>,
+    encap: &Encap,
+    dest: &DestConfig,
+) -> Option<()> {
+    if dest.tunnel_kind == tun::kind::IPIP {
+        return Some(());
+    }
+    let words = tun::shim(packet, encap, dest, 0);
+    frame.view(at, 4)?.set_be32(0, words[0]);
+    if dest.tunnel_kind == tun::kind::GUE {
+        let rest = frame.view(at, 12)?;
+        rest.set_be32(4, words[1]);
+        rest.set_be32(8, words[2]);
     }
     Some(())
 }

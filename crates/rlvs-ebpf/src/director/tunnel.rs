@@ -1,0 +1,80 @@
+//! Tunnels in TC: outer headers in front of a packet.
+
+use crate::family::Family;
+use crate::maps;
+use crate::sum::sum_bytes;
+use crate::tc::store;
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
+    BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+};
+use aya_ebpf::helpers::generated as helpers;
+use rlvs_core::fwd::tun::{self, Encap, outer};
+use rlvs_core::fwd::{self, Edit};
+use rlvs_core::maps::DestConfig;
+use rlvs_core::wire::checksum::add;
+use rlvs_core::wire::eth::{self, EtherType};
+use rlvs_core::wire::{Packet, ip_proto, ipv4, ipv6};
+
+const IP: u32 = eth::HEADER_LEN as u32;
+
+/// Decrements the time to live, makes room behind the Ethernet header and writes the outer headers there.
+#[inline(never)]
+pub fn encapsulate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &Encap) -> Option<()> {
+    let dest = maps::DEST.get(encap.dest)?;
+    let new = fwd::rewritten(packet, &Edit::nothing());
+    A::store_head(skb, packet, &new, (packet.src, packet.dst))?;
+    let sum = if encap.summed { inner_sum(skb, packet) } else { 0 };
+    // SAFETY: the context of the running program.
+    let made = unsafe {
+        let flags = room_flags(packet.proto, dest) as u64;
+        helpers::bpf_skb_adjust_room(skb, encap.overhead as i32, BPF_ADJ_ROOM_MAC, flags)
+    };
+    if made != 0 {
+        return None;
+    }
+    let shim_at = if dest.family == 6 {
+        store(skb, IP, &outer::header6(packet, encap, dest), 0)?;
+        IP + ipv6::LEN as u32
+    } else {
+        store(skb, IP, &outer::header4(packet, encap, dest), 0)?;
+        IP + ipv4::MIN_LEN as u32
+    };
+    if dest.is_across::<A>() {
+        let outside = if dest.family == 6 { EtherType::IPV6 } else { EtherType::IPV4 };
+        store(skb, eth::TYPE_AT as u32, &outside, 0)?;
+    }
+    if dest.tunnel_kind == tun::kind::IPIP {
+        return Some(());
+    }
+    let words = tun::shim(packet, encap, dest, sum);
+    match tun::shim_words(dest, encap.summed) {
+        1 => store(skb, shim_at, &words[0], 0),
+        2 => store(skb, shim_at, &[words[0], words[1]], 0),
+        _ => store(skb, shim_at, &words, 0),
+    }
+}
+
+/// What the kernel has to know about the new headers to cut a packet up later (GSO).
+#[inline(always)]
+fn room_flags(proto: u8, dest: &DestConfig) -> u32 {
+    let outer = if dest.family == 6 { BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 } else { BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 };
+    let shim = match dest.tunnel_kind {
+        tun::kind::GUE => BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        tun::kind::GRE => BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
+        _ => 0,
+    };
+    let fixed = if proto == ip_proto::TCP { 0 } else { BPF_F_ADJ_ROOM_FIXED_GSO };
+    outer | shim | fixed
+}
+
+/// The sum over the packet, as it will be when the kernel has completed its checksum: then the transport part sums to the
+/// complement of what the field holds before, whatever its data.
+#[inline(always)]
+fn inner_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) -> u32 {
+    let partial = packet.checksum_looks_partial();
+    let header_len = packet.l4_at.wrapping_sub(packet.ip_at);
+    let len = if partial { header_len } else { packet.total_len };
+    let start = if partial { !packet.l4_check.0 as u32 & 0xffff } else { 0 };
+    add(sum_bytes(skb, IP, len as u32, 0), start)
+}
