@@ -36,6 +36,8 @@ enum Verb {
     Down,
     /// Make this host a real server: the VIP on lo, silence in ARP, tunnel packets taken out
     Realserver(verb::realserver::Args),
+    /// Check a keepalived.conf or its TOML form, or turn one into the other
+    Config(verb::config::Args),
     /// Compare schedulers under a synthetic load: the real brain, invented clients and servers; no root, no network
     Simulate(verb::simulate::Args),
     /// The same as calling this program by the name ipvsadm
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Realserver(args) => verb::realserver::run(args),
         Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
         Verb::Simulate(args) => verb::simulate::run(args),
+        Verb::Config(args) => verb::config::run(args),
         Verb::Man(args) => verb::man::run(args),
         Verb::Completions(args) => verb::completions::run(args),
         Verb::Responder(args) => verb::responder::run(args),

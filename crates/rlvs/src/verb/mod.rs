@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod ipvsadm;
 pub mod man;
