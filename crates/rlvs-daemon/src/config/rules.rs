@@ -28,11 +28,11 @@ pub fn desired_rules(config: &Config) -> Vec<Rule> {
     for server in &config.virtual_servers {
         let weight = server.real_servers.iter().map(|real| u64::from(real.effective_weight(server))).sum();
         for service in services(config, server).filter(|service| seen.insert(service.key)) {
-            let destinations = match sorry_destination(server) {
+            let destinations = match sorry_destination(&service.key, server) {
                 Some(sorry) if !server.quorum_holds(weight, false) => vec![sorry],
                 _ => {
                     let mut seen = HashSet::new();
-                    let all = server.real_servers.iter().map(|real| destination(server, real));
+                    let all = server.real_servers.iter().map(|real| destination(&service.key, server, real));
                     all.filter(|d| seen.insert((d.addr, d.port))).collect()
                 }
             };
@@ -47,25 +47,25 @@ pub fn services<'a>(config: &'a Config, server: &'a VirtualServer) -> impl Itera
     keys(config, server).map(|key| service(server, key))
 }
 
-/// A real server as a destination with its configured weight.
-pub fn destination(server: &VirtualServer, real: &RealServer) -> Destination {
+/// A real server as a destination of a service, with its configured weight.
+pub fn destination(key: &ServiceKey, server: &VirtualServer, real: &RealServer) -> Destination {
     let method = real.effective_method(server);
     Destination {
         weight: real.effective_weight(server),
         upper_threshold: real.upper_threshold,
         lower_threshold: real.lower_threshold,
-        ..plain(server, real.address, method)
+        ..plain(key, real.address, method)
     }
 }
 
 /// The sorry server as a destination, with weight 1.
-pub fn sorry_destination(server: &VirtualServer) -> Option<Destination> {
+pub fn sorry_destination(key: &ServiceKey, server: &VirtualServer) -> Option<Destination> {
     let sorry = server.sorry_server?;
-    Some(plain(server, sorry.address, sorry.method.unwrap_or(server.method)))
+    Some(plain(key, sorry.address, sorry.method.unwrap_or(server.method)))
 }
 
-fn plain(server: &VirtualServer, address: Endpoint, forwarding: Forwarding) -> Destination {
-    let Endpoint { addr, port } = destination_endpoint(server, address, forwarding);
+fn plain(key: &ServiceKey, address: Endpoint, forwarding: Forwarding) -> Destination {
+    let Endpoint { addr, port } = destination_endpoint(key, address, forwarding);
     Destination {
         addr,
         port,
@@ -78,11 +78,9 @@ fn plain(server: &VirtualServer, address: Endpoint, forwarding: Forwarding) -> D
 }
 
 /// Where packets go: only NAT changes the port, and a server without a port has the service's.
-pub fn destination_endpoint(server: &VirtualServer, address: Endpoint, forwarding: Forwarding) -> Endpoint {
-    match server.service {
-        ServiceAddress::Address(Endpoint { port, .. })
-            if address.port == 0 || forwarding.method != Method::Masquerade =>
-        {
+pub fn destination_endpoint(key: &ServiceKey, address: Endpoint, forwarding: Forwarding) -> Endpoint {
+    match *key {
+        ServiceKey::Address { port, .. } if address.port == 0 || forwarding.method != Method::Masquerade => {
             Endpoint { port, ..address }
         }
         _ => address,

@@ -156,10 +156,13 @@ impl<'a> Validation<'a> {
             );
         }
         let mut seen = HashMap::new();
+        let first = rules::keys(self.config, server).next();
         for (j, real) in server.real_servers.iter().enumerate() {
-            let key = rules::destination_endpoint(server, real.address, real.effective_method(server));
-            if seen.insert(key, j).is_some() {
-                let message = format!("the real server {key} is there twice");
+            let method = real.effective_method(server);
+            let endpoint =
+                first.map_or(real.address, |key| rules::destination_endpoint(&key, real.address, method));
+            if seen.insert(endpoint, j).is_some() {
+                let message = format!("the real server {endpoint} is there twice");
                 self.error(Place::RealServer(i, j), message, "remove one, and give the other both weights");
             }
             self.real_server((i, j), server, real);
@@ -276,8 +279,10 @@ impl<'a> Validation<'a> {
                 format!("the {what} {} is not of the service's family {}", server.addr, family_word(other));
             self.error(place, message, "only a tunnel (lvs_method TUN) goes from one family to the other");
         }
-        let meant = rules::destination_endpoint(vs, server, method);
-        if server.port != 0 && meant.port != server.port && method.method != Method::Masquerade {
+        let meant = rules::keys(self.config, vs)
+            .map(|key| rules::destination_endpoint(&key, server, method))
+            .find(|meant| meant.port != server.port);
+        if let Some(meant) = meant.filter(|_| server.port != 0 && method.method != Method::Masquerade) {
             let message =
                 format!("the {what} {server} gets packets at port {}: {method} changes no port", meant.port);
             self.warn(place, message, format!("write port {}, or lvs_method NAT", meant.port));
@@ -287,8 +292,7 @@ impl<'a> Validation<'a> {
     fn check(&mut self, place: Place, server: &VirtualServer, real: &RealServer, check: &Check) {
         self.timing(place, &check.timing);
         let name = check.kind.keyword();
-        let port = rules::destination_endpoint(server, real.address, real.effective_method(server)).port;
-        if check.kind.needs_port() && port == 0 && check.connect.port.is_none() {
+        if check.kind.needs_port() && server.check_port(real, check) == 0 {
             self.error(
                 place,
                 format!("{name} needs a port, and neither server has one"),

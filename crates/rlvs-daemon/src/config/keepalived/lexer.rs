@@ -87,7 +87,10 @@ fn word(rest: &mut Scanner) -> Result<String, Problem> {
     }
     match quote {
         Some('"') => {
-            return Err(("this quote is never closed", "write \" at the end of the string, on the same line"));
+            return Err((
+                "this quote is never closed",
+                "write \" at the end of the string, on the same line",
+            ));
         }
         Some(_) => {
             let help = "write ' at the end of the string; # and ! begin a comment even in single quotes, use double ones";

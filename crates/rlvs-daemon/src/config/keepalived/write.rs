@@ -139,14 +139,15 @@ impl Writer {
             ServiceAddress::Group(name) => format!("virtual_server group {}", quoted(name)),
         };
         self.block(&head, |out| {
-            out.line(
-                "protocol",
-                match server.protocol {
+            // Of a mark, keepalived says that it ignores it; for the model it is TCP then.
+            if server.protocol != Protocol::Tcp || !matches!(server.service, ServiceAddress::Fwmark(_)) {
+                let protocol = match server.protocol {
                     Protocol::Tcp => "TCP",
                     Protocol::Udp => "UDP",
                     Protocol::Sctp => "SCTP",
-                },
-            );
+                };
+                out.line("protocol", protocol);
+            }
             out.option("ip_family", server.family.map(family_word));
             out.string("lvs_sched", &server.scheduler);
             server.flags.iter().for_each(|flag| out.put(flag.name()));

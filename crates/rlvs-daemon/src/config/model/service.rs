@@ -123,6 +123,16 @@ impl VirtualServer {
         }
     }
 
+    /// Where `check` of `server` connects to: `connect_port`, the real server's port, or that of the service; 0 if none
+    /// has one.
+    pub fn check_port(&self, server: &RealServer, check: &Check) -> u16 {
+        let own = check.connect.port.unwrap_or(server.address.port);
+        match self.service {
+            ServiceAddress::Address(Endpoint { port, .. }) if own == 0 => port,
+            _ => own,
+        }
+    }
+
     /// When `check` of `server` runs.
     pub fn effective_timing(&self, server: &RealServer, check: &Check) -> EffectiveTiming {
         EffectiveTiming::of(&check.kind, [&check.timing, &server.timing, &self.timing])

@@ -1,0 +1,326 @@
+//! Any model at all, for properties: every part of it, with strings that need quotes.
+
+use proptest::collection::{btree_set, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use rlvs_control::model::{Method, Tunnel, TunnelChecksum, TunnelKind};
+use rlvs_daemon::config::model::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// Words as in files, and such that try the quoting.
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z][a-z0-9_.-]{0,8}",
+        "[ -~äé\t\n\r\u{1}]{1,12}".prop_filter("blank", |s| !s.trim().is_empty())
+    ]
+}
+
+fn v4() -> impl Strategy<Value = Ipv4Addr> {
+    (0u8..4, any::<u8>()).prop_map(|(net, host)| Ipv4Addr::new(192, 0, net, host))
+}
+
+fn v6() -> impl Strategy<Value = Ipv6Addr> {
+    any::<(u16, u16)>().prop_map(|(net, host)| Ipv6Addr::new(0x2001, 0xdb8, 0, net % 4, 0, 0, 0, host))
+}
+
+fn addr() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![v4().prop_map(IpAddr::from), v6().prop_map(IpAddr::from)]
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (addr(), any::<u16>()).prop_map(|(addr, port)| Endpoint { addr, port })
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    (0u64..2_678_400, prop_oneof![Just(0), Just(500_000_000), 0u32..1_000_000_000])
+        .prop_map(|(secs, nanos)| Duration::new(secs, nanos))
+}
+
+fn whole() -> impl Strategy<Value = Duration> {
+    (1u64..=2_678_400).prop_map(Duration::from_secs)
+}
+
+fn timing() -> impl Strategy<Value = Timing> {
+    (of(time()), of(time()), of(any::<u32>()), of(time()), of(time())).prop_map(
+        |(delay_loop, connect_timeout, retry, delay_before_retry, warmup)| Timing {
+            delay_loop,
+            connect_timeout,
+            retry,
+            delay_before_retry,
+            warmup,
+        },
+    )
+}
+
+fn run_as() -> impl Strategy<Value = RunAs> {
+    (word(), of(word())).prop_map(|(user, group)| RunAs { user, group })
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    (word(), of(run_as())).prop_map(|(command, run_as)| Script { command, run_as })
+}
+
+fn forwarding() -> impl Strategy<Value = Forwarding> {
+    let tunnel =
+        |kind, checksum| Forwarding { method: Method::Tunnel, tunnel: Tunnel { kind, port: 0, checksum } };
+    prop_oneof![
+        Just(Forwarding::default()),
+        Just(Forwarding { method: Method::DirectRoute, tunnel: Tunnel::default() }),
+        Just(tunnel(TunnelKind::Ipip, TunnelChecksum::None)),
+        Just(tunnel(TunnelKind::Gre, TunnelChecksum::Full)),
+        (1u16.., prop_oneof![Just(TunnelChecksum::None), Just(TunnelChecksum::Remote)]).prop_map(
+            |(port, checksum)| Forwarding {
+                method: Method::Tunnel,
+                tunnel: Tunnel { kind: TunnelKind::Gue, port, checksum }
+            }
+        ),
+    ]
+}
+
+fn url() -> impl Strategy<Value = Url> {
+    let codes = (100u16..=999, 0u16..50).prop_map(|(a, more)| StatusCodes(a..=(a + more).min(999)));
+    let option = proptest::sample::select(&REGEX_OPTIONS[..]).prop_map(str::to_owned);
+    (
+        word(),
+        of("[0-9a-f]{32}"),
+        vec(codes, 0..3),
+        of(word()),
+        of(word()),
+        any::<bool>(),
+        vec(option, 0..3),
+        of(any::<u32>()),
+        of(any::<u32>()),
+    )
+        .prop_map(
+            |(path, digest, status_code, virtualhost, regex, no_match, regex_options, min, max)| Url {
+                path,
+                digest,
+                status_code,
+                virtualhost,
+                regex,
+                regex_no_match: no_match,
+                regex_options,
+                regex_min_offset: min,
+                regex_max_offset: max,
+            },
+        )
+}
+
+fn http() -> impl Strategy<Value = CheckKind> {
+    let tls = (any::<bool>(), of(word()), any::<bool>())
+        .prop_map(|(enable_sni, sni_name, tls_compliant)| TlsOptions { enable_sni, sni_name, tls_compliant });
+    let version = prop_oneof![Just(HttpVersion::V1_0), Just(HttpVersion::V1_0Close), Just(HttpVersion::V1_1)];
+    (of(tls), version, any::<bool>(), of(word()), vec(url(), 1..3)).prop_map(
+        |(tls, version, fast_recovery, virtualhost, urls)| {
+            CheckKind::Http(HttpCheck { tls, version, fast_recovery, virtualhost, urls })
+        },
+    )
+}
+
+fn pattern() -> impl Strategy<Value = HexPattern> {
+    let byte = (any::<u8>(), proptest::sample::select(&[0u8, 0xf, 0xf0, 0xff][..]));
+    vec(byte.prop_map(|(byte, mask)| (byte & mask, mask)), 0..4).prop_map(|bytes| HexPattern { bytes })
+}
+
+fn file_weight() -> impl Strategy<Value = FileWeight> {
+    (-i32::MAX..=i32::MAX, any::<bool>()).prop_map(|(factor, reverse)| FileWeight { factor, reverse })
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    let dns_type = proptest::sample::select(&DnsType::ALL[..]).prop_map(|(_, kind)| kind);
+    let misc = (script(), of(time()), any::<bool>())
+        .prop_map(|(script, timeout, dynamic)| CheckKind::Misc(MiscCheck { script, timeout, dynamic }));
+    let udp = (of(vec(any::<u8>(), 1..5)), of(pattern()), of(any::<u16>()), of(any::<u16>())).prop_map(
+        |(payload, require_reply, min_reply_length, max_reply_length)| {
+            CheckKind::Udp(UdpCheck { payload, require_reply, min_reply_length, max_reply_length })
+        },
+    );
+    let file = (word(), any::<bool>(), of(file_weight()))
+        .prop_map(|(track_file, dynamic, weight)| CheckKind::File(FileCheck { track_file, dynamic, weight }));
+    let kind = prop_oneof![
+        Just(CheckKind::Tcp),
+        Just(CheckKind::Ping),
+        http(),
+        of(word()).prop_map(|helo_name| CheckKind::Smtp(SmtpCheck { helo_name })),
+        (of(dns_type), of(word()))
+            .prop_map(|(query_type, name)| CheckKind::Dns(DnsCheck { query_type, name })),
+        misc,
+        udp,
+        file,
+    ];
+    let connect = (of(addr()), of(1u16..), of(addr()), of(word()), of(1u16..), of(1u32..)).prop_map(
+        |(ip, port, bind_to, bind_if, bind_port, fwmark)| Connect {
+            ip,
+            port,
+            bind_to,
+            bind_if,
+            bind_port,
+            fwmark,
+        },
+    );
+    (kind, connect, timing(), of(any::<bool>()), of(any::<bool>())).prop_map(
+        |(kind, connect, timing, alpha, log_all_failures)| match kind {
+            CheckKind::File(_) => Check::new(kind),
+            CheckKind::Misc(_) => Check { timing, alpha, log_all_failures, ..Check::new(kind) },
+            _ => Check { kind, connect, timing, alpha, log_all_failures },
+        },
+    )
+}
+
+fn real_server() -> impl Strategy<Value = RealServer> {
+    let first = (endpoint(), of(0u32..=0x7fff_ffff), of(forwarding()), of(any::<bool>()), of(any::<bool>()));
+    let second =
+        (any::<u32>(), any::<u32>(), of(script()), of(script()), of(word()), timing(), vec(check(), 0..3));
+    (first, second).prop_map(|(first, second)| {
+        let (address, weight, method, inhibit_on_failure, alpha) = first;
+        let (upper_threshold, lower_threshold, notify_up, notify_down, virtualhost, timing, checks) = second;
+        RealServer {
+            address,
+            weight,
+            method,
+            inhibit_on_failure,
+            alpha,
+            upper_threshold,
+            lower_threshold,
+            notify_up,
+            notify_down,
+            virtualhost,
+            timing,
+            checks,
+        }
+    })
+}
+
+fn family() -> impl Strategy<Value = AddressFamily> {
+    prop_oneof![Just(AddressFamily::Inet), Just(AddressFamily::Inet6)]
+}
+
+fn persistence() -> impl Strategy<Value = Persistence> {
+    let granularity =
+        prop_oneof![v4().prop_map(Granularity::Mask), (1u8..=128).prop_map(Granularity::Prefix)];
+    (whole(), of(granularity), of(Just("sip".to_owned())))
+        .prop_map(|(timeout, granularity, engine)| Persistence { timeout, granularity, engine })
+}
+
+fn virtual_server() -> impl Strategy<Value = VirtualServer> {
+    let service = prop_oneof![
+        endpoint().prop_map(ServiceAddress::Address),
+        (1u32..).prop_map(ServiceAddress::Fwmark),
+        word().prop_map(ServiceAddress::Group),
+    ];
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
+    let scheduler = proptest::sample::select(&SCHEDULERS[..]).prop_map(str::to_owned);
+    let flag = proptest::sample::select(&SchedulerFlag::ALL[..]);
+    let sorry = (endpoint(), any::<bool>(), of(forwarding()))
+        .prop_map(|(address, inhibit, method)| SorryServer { address, inhibit, method });
+    let first =
+        (service, protocol, of(family()), of(scheduler), btree_set(flag, 0..3), any::<bool>(), forwarding());
+    let second = (of(persistence()), any::<[bool; 4]>(), of(0u32..=0x7fff_ffff), of(1u32..), any::<u32>());
+    let third = (of(script()), of(script()), of(sorry), of(word()), timing(), vec(real_server(), 0..3));
+    (first, second, third).prop_map(|(first, second, third)| {
+        let (service, protocol, family, scheduler, flags, one_packet, method) = first;
+        let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
+            second;
+        let (quorum_up, quorum_down, sorry_server, virtualhost, timing, real_servers) = third;
+        VirtualServer {
+            service,
+            protocol,
+            family,
+            scheduler,
+            flags,
+            one_packet,
+            method,
+            persistence,
+            alpha,
+            omega,
+            ha_suspend,
+            inhibit_on_failure,
+            weight,
+            quorum,
+            hysteresis,
+            quorum_up,
+            quorum_down,
+            sorry_server,
+            virtualhost,
+            timing,
+            real_servers,
+        }
+    })
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    let v4 = (v4(), 0u32..70_000, any::<u16>()).prop_map(|(first, more, port)| {
+        let last = Ipv4Addr::from(u32::from(first) + more % 65_536);
+        Member::Addresses { first: first.into(), last: last.into(), port }
+    });
+    let v6 = (v6(), 0u128..70_000, any::<u16>()).prop_map(|(first, more, port)| {
+        let last = Ipv6Addr::from(u128::from(first) + more % 65_536);
+        Member::Addresses { first: first.into(), last: last.into(), port }
+    });
+    let one = endpoint().prop_map(|e| Member::Addresses { first: e.addr, last: e.addr, port: e.port });
+    prop_oneof![
+        one,
+        v4,
+        v6,
+        (1u32.., of(family())).prop_map(|(mark, family)| Member::Fwmark { mark, family })
+    ]
+}
+
+fn global() -> impl Strategy<Value = Global> {
+    let sync = (word(), of(word()), of(any::<u8>()), of(1u16..=65_507), of(1u16..), of(1u8..), of(addr()))
+        .prop_map(|(interface, vrrp_instance, id, max_len, port, ttl, group)| SyncDaemon {
+            interface,
+            vrrp_instance,
+            id,
+            max_len,
+            port,
+            ttl,
+            group,
+        });
+    let timeouts = (of(whole()), of(whole()), of(whole())).prop_map(|(tcp, tcp_fin, udp)| TimeoutsToSet {
+        tcp,
+        tcp_fin,
+        udp,
+    });
+    let stop = prop_oneof![Just(FlushAtStop::All), Just(FlushAtStop::Services)];
+    let first = (of(word()), of(word()), of(sync), timeouts, of(stop));
+    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>()).prop_map(
+        |(first, notify_fifo, notify_fifo_script, script_user, switches)| {
+            let (net_namespace, net_namespace_ipvs, sync_daemon, timeouts, flush_at_stop) = first;
+            let [flush_at_start, script_security, log_all_failures, notify_at_start] = switches;
+            Global {
+                net_namespace,
+                net_namespace_ipvs,
+                sync_daemon,
+                timeouts,
+                flush_at_start,
+                flush_at_stop,
+                notify_fifo,
+                notify_fifo_script,
+                script_user,
+                script_security,
+                log_all_failures,
+                notify_at_start,
+            }
+        },
+    )
+}
+
+pub fn config() -> impl Strategy<Value = Config> {
+    let tls = (of(word()), of(word()), of(word()), of(word()))
+        .prop_map(|(password, ca, certificate, key)| Tls { password, ca, certificate, key });
+    let init = (any::<i64>(), any::<bool>()).prop_map(|(value, overwrite)| InitFile { value, overwrite });
+    let track_file = (word(), word(), of(file_weight()), of(init))
+        .prop_map(|(name, file, weight, init)| TrackFile { name, file, weight, init });
+    let group = (word(), vec(member(), 0..4)).prop_map(|(name, members)| Group { name, members });
+    (global(), of(tls), vec(track_file, 0..3), vec(group, 0..3), vec(virtual_server(), 0..4)).prop_map(
+        |(global, tls, track_files, groups, virtual_servers)| Config {
+            global,
+            tls,
+            track_files,
+            groups,
+            virtual_servers,
+        },
+    )
+}
