@@ -9,59 +9,63 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// Words as in files, and such that try the quoting.
-fn word() -> impl Strategy<Value = String> {
+fn word() -> BoxedStrategy<String> {
     prop_oneof![
         "[a-z][a-z0-9_.-]{0,8}",
         "[ -~äé\t\n\r\u{1}]{1,12}".prop_filter("blank", |s| !s.trim().is_empty())
     ]
+    .boxed()
 }
 
-fn v4() -> impl Strategy<Value = Ipv4Addr> {
-    (0u8..4, any::<u8>()).prop_map(|(net, host)| Ipv4Addr::new(192, 0, net, host))
+fn v4() -> BoxedStrategy<Ipv4Addr> {
+    (0u8..4, any::<u8>()).prop_map(|(net, host)| Ipv4Addr::new(192, 0, net, host)).boxed()
 }
 
-fn v6() -> impl Strategy<Value = Ipv6Addr> {
-    any::<(u16, u16)>().prop_map(|(net, host)| Ipv6Addr::new(0x2001, 0xdb8, 0, net % 4, 0, 0, 0, host))
+fn v6() -> BoxedStrategy<Ipv6Addr> {
+    any::<(u16, u16)>()
+        .prop_map(|(net, host)| Ipv6Addr::new(0x2001, 0xdb8, 0, net % 4, 0, 0, 0, host))
+        .boxed()
 }
 
-fn addr() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![v4().prop_map(IpAddr::from), v6().prop_map(IpAddr::from)]
+fn addr() -> BoxedStrategy<IpAddr> {
+    prop_oneof![v4().prop_map(IpAddr::from), v6().prop_map(IpAddr::from)].boxed()
 }
 
-fn endpoint() -> impl Strategy<Value = Endpoint> {
-    (addr(), any::<u16>()).prop_map(|(addr, port)| Endpoint { addr, port })
+fn endpoint() -> BoxedStrategy<Endpoint> {
+    (addr(), any::<u16>()).prop_map(|(addr, port)| Endpoint { addr, port }).boxed()
 }
 
-fn time() -> impl Strategy<Value = Duration> {
+fn time() -> BoxedStrategy<Duration> {
     (0u64..2_678_400, prop_oneof![Just(0), Just(500_000_000), 0u32..1_000_000_000])
         .prop_map(|(secs, nanos)| Duration::new(secs, nanos))
+        .boxed()
 }
 
-fn whole() -> impl Strategy<Value = Duration> {
-    (1u64..=2_678_400).prop_map(Duration::from_secs)
+fn whole() -> BoxedStrategy<Duration> {
+    (1u64..=2_678_400).prop_map(Duration::from_secs).boxed()
 }
 
-fn timing() -> impl Strategy<Value = Timing> {
-    (of(time()), of(time()), of(any::<u32>()), of(time()), of(time())).prop_map(
-        |(delay_loop, connect_timeout, retry, delay_before_retry, warmup)| Timing {
+fn timing() -> BoxedStrategy<Timing> {
+    (of(time()), of(time()), of(any::<u32>()), of(time()), of(time()))
+        .prop_map(|(delay_loop, connect_timeout, retry, delay_before_retry, warmup)| Timing {
             delay_loop,
             connect_timeout,
             retry,
             delay_before_retry,
             warmup,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn run_as() -> impl Strategy<Value = RunAs> {
-    (word(), of(word())).prop_map(|(user, group)| RunAs { user, group })
+fn run_as() -> BoxedStrategy<RunAs> {
+    (word(), of(word())).prop_map(|(user, group)| RunAs { user, group }).boxed()
 }
 
-fn script() -> impl Strategy<Value = Script> {
-    (word(), of(run_as())).prop_map(|(command, run_as)| Script { command, run_as })
+fn script() -> BoxedStrategy<Script> {
+    (word(), of(run_as())).prop_map(|(command, run_as)| Script { command, run_as }).boxed()
 }
 
-fn forwarding() -> impl Strategy<Value = Forwarding> {
+fn forwarding() -> BoxedStrategy<Forwarding> {
     let tunnel =
         |kind, checksum| Forwarding { method: Method::Tunnel, tunnel: Tunnel { kind, port: 0, checksum } };
     prop_oneof![
@@ -76,9 +80,10 @@ fn forwarding() -> impl Strategy<Value = Forwarding> {
             }
         ),
     ]
+    .boxed()
 }
 
-fn url() -> impl Strategy<Value = Url> {
+fn url() -> BoxedStrategy<Url> {
     let codes = (100u16..=999, 0u16..50).prop_map(|(a, more)| StatusCodes(a..=(a + more).min(999)));
     let option = proptest::sample::select(&REGEX_OPTIONS[..]).prop_map(str::to_owned);
     (
@@ -92,42 +97,43 @@ fn url() -> impl Strategy<Value = Url> {
         of(any::<u32>()),
         of(any::<u32>()),
     )
-        .prop_map(
-            |(path, digest, status_code, virtualhost, regex, no_match, regex_options, min, max)| Url {
-                path,
-                digest,
-                status_code,
-                virtualhost,
-                regex,
-                regex_no_match: no_match,
-                regex_options,
-                regex_min_offset: min,
-                regex_max_offset: max,
-            },
-        )
+        .prop_map(|(path, digest, status_code, virtualhost, regex, no_match, regex_options, min, max)| Url {
+            path,
+            digest,
+            status_code,
+            virtualhost,
+            regex,
+            regex_no_match: no_match,
+            regex_options,
+            regex_min_offset: min,
+            regex_max_offset: max,
+        })
+        .boxed()
 }
 
-fn http() -> impl Strategy<Value = CheckKind> {
+fn http() -> BoxedStrategy<CheckKind> {
     let tls = (any::<bool>(), of(word()), any::<bool>())
         .prop_map(|(enable_sni, sni_name, tls_compliant)| TlsOptions { enable_sni, sni_name, tls_compliant });
     let version = prop_oneof![Just(HttpVersion::V1_0), Just(HttpVersion::V1_0Close), Just(HttpVersion::V1_1)];
-    (of(tls), version, any::<bool>(), of(word()), vec(url(), 1..3)).prop_map(
-        |(tls, version, fast_recovery, virtualhost, urls)| {
+    (of(tls), version, any::<bool>(), of(word()), vec(url(), 1..3))
+        .prop_map(|(tls, version, fast_recovery, virtualhost, urls)| {
             CheckKind::Http(HttpCheck { tls, version, fast_recovery, virtualhost, urls })
-        },
-    )
+        })
+        .boxed()
 }
 
-fn pattern() -> impl Strategy<Value = HexPattern> {
+fn pattern() -> BoxedStrategy<HexPattern> {
     let byte = (any::<u8>(), proptest::sample::select(&[0u8, 0xf, 0xf0, 0xff][..]));
-    vec(byte.prop_map(|(byte, mask)| (byte & mask, mask)), 0..4).prop_map(|bytes| HexPattern { bytes })
+    vec(byte.prop_map(|(byte, mask)| (byte & mask, mask)), 0..4)
+        .prop_map(|bytes| HexPattern { bytes })
+        .boxed()
 }
 
-fn file_weight() -> impl Strategy<Value = FileWeight> {
-    (-i32::MAX..=i32::MAX, any::<bool>()).prop_map(|(factor, reverse)| FileWeight { factor, reverse })
+fn file_weight() -> BoxedStrategy<FileWeight> {
+    (-i32::MAX..=i32::MAX, any::<bool>()).prop_map(|(factor, reverse)| FileWeight { factor, reverse }).boxed()
 }
 
-fn check() -> impl Strategy<Value = Check> {
+fn check() -> BoxedStrategy<Check> {
     let dns_type = proptest::sample::select(&DnsType::ALL[..]).prop_map(|(_, kind)| kind);
     let misc = (script(), of(time()), any::<bool>())
         .prop_map(|(script, timeout, dynamic)| CheckKind::Misc(MiscCheck { script, timeout, dynamic }));
@@ -159,51 +165,55 @@ fn check() -> impl Strategy<Value = Check> {
             fwmark,
         },
     );
-    (kind, connect, timing(), of(any::<bool>()), of(any::<bool>())).prop_map(
-        |(kind, connect, timing, alpha, log_all_failures)| match kind {
+    (kind, connect, timing(), of(any::<bool>()), of(any::<bool>()))
+        .prop_map(|(kind, connect, timing, alpha, log_all_failures)| match kind {
             CheckKind::File(_) => Check::new(kind),
             CheckKind::Misc(_) => Check { timing, alpha, log_all_failures, ..Check::new(kind) },
             _ => Check { kind, connect, timing, alpha, log_all_failures },
-        },
-    )
+        })
+        .boxed()
 }
 
-fn real_server() -> impl Strategy<Value = RealServer> {
+fn real_server() -> BoxedStrategy<RealServer> {
     let first = (endpoint(), of(0u32..=0x7fff_ffff), of(forwarding()), of(any::<bool>()), of(any::<bool>()));
     let second =
         (any::<u32>(), any::<u32>(), of(script()), of(script()), of(word()), timing(), vec(check(), 0..3));
-    (first, second).prop_map(|(first, second)| {
-        let (address, weight, method, inhibit_on_failure, alpha) = first;
-        let (upper_threshold, lower_threshold, notify_up, notify_down, virtualhost, timing, checks) = second;
-        RealServer {
-            address,
-            weight,
-            method,
-            inhibit_on_failure,
-            alpha,
-            upper_threshold,
-            lower_threshold,
-            notify_up,
-            notify_down,
-            virtualhost,
-            timing,
-            checks,
-        }
-    })
+    (first, second)
+        .prop_map(|(first, second)| {
+            let (address, weight, method, inhibit_on_failure, alpha) = first;
+            let (upper_threshold, lower_threshold, notify_up, notify_down, virtualhost, timing, checks) =
+                second;
+            RealServer {
+                address,
+                weight,
+                method,
+                inhibit_on_failure,
+                alpha,
+                upper_threshold,
+                lower_threshold,
+                notify_up,
+                notify_down,
+                virtualhost,
+                timing,
+                checks,
+            }
+        })
+        .boxed()
 }
 
-fn family() -> impl Strategy<Value = AddressFamily> {
-    prop_oneof![Just(AddressFamily::Inet), Just(AddressFamily::Inet6)]
+fn family() -> BoxedStrategy<AddressFamily> {
+    prop_oneof![Just(AddressFamily::Inet), Just(AddressFamily::Inet6)].boxed()
 }
 
-fn persistence() -> impl Strategy<Value = Persistence> {
+fn persistence() -> BoxedStrategy<Persistence> {
     let granularity =
         prop_oneof![v4().prop_map(Granularity::Mask), (1u8..=128).prop_map(Granularity::Prefix)];
     (whole(), of(granularity), of(Just("sip".to_owned())))
         .prop_map(|(timeout, granularity, engine)| Persistence { timeout, granularity, engine })
+        .boxed()
 }
 
-fn virtual_server() -> impl Strategy<Value = VirtualServer> {
+fn virtual_server() -> BoxedStrategy<VirtualServer> {
     let service = prop_oneof![
         endpoint().prop_map(ServiceAddress::Address),
         (1u32..).prop_map(ServiceAddress::Fwmark),
@@ -218,38 +228,40 @@ fn virtual_server() -> impl Strategy<Value = VirtualServer> {
         (service, protocol, of(family()), of(scheduler), btree_set(flag, 0..3), any::<bool>(), forwarding());
     let second = (of(persistence()), any::<[bool; 4]>(), of(0u32..=0x7fff_ffff), of(1u32..), any::<u32>());
     let third = (of(script()), of(script()), of(sorry), of(word()), timing(), vec(real_server(), 0..3));
-    (first, second, third).prop_map(|(first, second, third)| {
-        let (service, protocol, family, scheduler, flags, one_packet, method) = first;
-        let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
-            second;
-        let (quorum_up, quorum_down, sorry_server, virtualhost, timing, real_servers) = third;
-        VirtualServer {
-            service,
-            protocol,
-            family,
-            scheduler,
-            flags,
-            one_packet,
-            method,
-            persistence,
-            alpha,
-            omega,
-            ha_suspend,
-            inhibit_on_failure,
-            weight,
-            quorum,
-            hysteresis,
-            quorum_up,
-            quorum_down,
-            sorry_server,
-            virtualhost,
-            timing,
-            real_servers,
-        }
-    })
+    (first, second, third)
+        .prop_map(|(first, second, third)| {
+            let (service, protocol, family, scheduler, flags, one_packet, method) = first;
+            let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
+                second;
+            let (quorum_up, quorum_down, sorry_server, virtualhost, timing, real_servers) = third;
+            VirtualServer {
+                service,
+                protocol,
+                family,
+                scheduler,
+                flags,
+                one_packet,
+                method,
+                persistence,
+                alpha,
+                omega,
+                ha_suspend,
+                inhibit_on_failure,
+                weight,
+                quorum,
+                hysteresis,
+                quorum_up,
+                quorum_down,
+                sorry_server,
+                virtualhost,
+                timing,
+                real_servers,
+            }
+        })
+        .boxed()
 }
 
-fn member() -> impl Strategy<Value = Member> {
+fn member() -> BoxedStrategy<Member> {
     let v4 = (v4(), 0u32..70_000, any::<u16>()).prop_map(|(first, more, port)| {
         let last = Ipv4Addr::from(u32::from(first) + more % 65_536);
         Member::Addresses { first: first.into(), last: last.into(), port }
@@ -265,9 +277,10 @@ fn member() -> impl Strategy<Value = Member> {
         v6,
         (1u32.., of(family())).prop_map(|(mark, family)| Member::Fwmark { mark, family })
     ]
+    .boxed()
 }
 
-fn global() -> impl Strategy<Value = Global> {
+fn global() -> BoxedStrategy<Global> {
     let sync = (word(), of(word()), of(any::<u8>()), of(1u16..=65_507), of(1u16..), of(1u8..), of(addr()))
         .prop_map(|(interface, vrrp_instance, id, max_len, port, ttl, group)| SyncDaemon {
             interface,
@@ -285,8 +298,8 @@ fn global() -> impl Strategy<Value = Global> {
     });
     let stop = prop_oneof![Just(FlushAtStop::All), Just(FlushAtStop::Services)];
     let first = (of(word()), of(word()), of(sync), timeouts, of(stop));
-    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>()).prop_map(
-        |(first, notify_fifo, notify_fifo_script, script_user, switches)| {
+    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>())
+        .prop_map(|(first, notify_fifo, notify_fifo_script, script_user, switches)| {
             let (net_namespace, net_namespace_ipvs, sync_daemon, timeouts, flush_at_stop) = first;
             let [flush_at_start, script_security, log_all_failures, notify_at_start] = switches;
             Global {
@@ -303,24 +316,24 @@ fn global() -> impl Strategy<Value = Global> {
                 log_all_failures,
                 notify_at_start,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
-pub fn config() -> impl Strategy<Value = Config> {
+pub fn config() -> BoxedStrategy<Config> {
     let tls = (of(word()), of(word()), of(word()), of(word()))
         .prop_map(|(password, ca, certificate, key)| Tls { password, ca, certificate, key });
     let init = (any::<i64>(), any::<bool>()).prop_map(|(value, overwrite)| InitFile { value, overwrite });
     let track_file = (word(), word(), of(file_weight()), of(init))
         .prop_map(|(name, file, weight, init)| TrackFile { name, file, weight, init });
     let group = (word(), vec(member(), 0..4)).prop_map(|(name, members)| Group { name, members });
-    (global(), of(tls), vec(track_file, 0..3), vec(group, 0..3), vec(virtual_server(), 0..4)).prop_map(
-        |(global, tls, track_files, groups, virtual_servers)| Config {
+    (global(), of(tls), vec(track_file, 0..3), vec(group, 0..3), vec(virtual_server(), 0..4))
+        .prop_map(|(global, tls, track_files, groups, virtual_servers)| Config {
             global,
             tls,
             track_files,
             groups,
             virtual_servers,
-        },
-    )
+        })
+        .boxed()
 }

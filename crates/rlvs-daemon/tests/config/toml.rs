@@ -1,8 +1,11 @@
 //! The TOML form: the example of docs/config.md, and what is said of wrong ones.
 
-use crate::{good, parse_toml};
+use crate::{good, models, parse_toml};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use rlvs_daemon::config::model::{Config, REGEX_OPTIONS, SCHEDULERS, SchedulerFlag};
 use rlvs_daemon::config::{keepalived, rules::desired_rules, toml};
+use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../../../docs/config.md");
 
@@ -15,16 +18,34 @@ fn example() -> &'static str {
 fn the_documented_example_is_good_and_whole() {
     let (config, report) = parse_toml(example());
     assert!(report.diagnostics().is_empty(), "{report}");
-    assert_eq!(desired_rules(&config).len(), 7);
+    assert_eq!(desired_rules(&config).len(), 8);
     assert_eq!(good(&keepalived::write(&config)), config);
-    // Every key there is stands in the example.
-    let keys = |text: &str| -> Vec<String> {
-        text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key.trim().to_owned()).collect()
-    };
     let shown = keys(example());
-    for key in keys(include_str!("../data/every-key.txt")) {
-        assert!(shown.contains(&key), "docs/config.md does not show {key}");
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..100 {
+        let any = models::config().new_tree(&mut runner).unwrap().current();
+        for key in keys(&toml::write(&any)) {
+            assert!(shown.contains(&key), "docs/config.md does not show {key}");
+        }
     }
+}
+
+/// Every key of a file, as a path without indices.
+fn keys(text: &str) -> BTreeSet<String> {
+    fn walk(value: &::toml::Value, path: &str, keys: &mut BTreeSet<String>) {
+        match value {
+            ::toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+                keys.insert(format!("{path}.{key}"));
+                walk(value, &format!("{path}.{key}"), keys);
+            }),
+            ::toml::Value::Array(items) => items.iter().for_each(|item| walk(item, path, keys)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&::toml::Value::Table(text.parse().unwrap()), "", &mut found);
+    // Of a script and of a timing one place is enough.
+    found.iter().map(|path| path.rsplit('.').next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]

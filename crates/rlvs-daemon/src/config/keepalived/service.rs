@@ -12,7 +12,7 @@ use crate::config::model::{
 use crate::config::validate::Place;
 use std::time::Duration;
 
-const KNOWN: [&str; 45] = [
+const KNOWN: [&str; 39] = [
     "lvs_sched",
     "lb_algo",
     "lvs_method",
@@ -52,12 +52,6 @@ const KNOWN: [&str; 45] = [
     "smtp_alert",
     "snmp_name",
     "hashed",
-    "uthreshold",
-    "lthreshold",
-    "notify_up",
-    "notify_down",
-    "TCP_CHECK",
-    "HTTP_GET",
 ];
 
 /// Parts of a virtual server that are one value in the model, but many keywords in the file.

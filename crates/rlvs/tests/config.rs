@@ -1,0 +1,108 @@
+//! `rlvs config check` and `rlvs config convert`, as an operator calls them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn rlvs(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rlvs")).arg("config").args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn data(name: &str) -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rlvs-daemon/tests/data/keepalived");
+    dir.join(name).to_str().unwrap().to_owned()
+}
+
+/// A file of this test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, text: &[u8]) -> Scratch {
+        let path = std::env::temp_dir().join(format!("rlvs-config-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Scratch(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_good_file() {
+    let done = rlvs(&["check", &data("04-ranges.conf")]);
+    assert!(done.status.success());
+    let said = text(&done.stdout);
+    assert!(
+        said.ends_with("04-ranges.conf: 1 virtual server, which come to 31 services and 62 destinations\n"),
+        "{said}"
+    );
+    assert_eq!(text(&done.stderr), "");
+}
+
+#[test]
+fn warnings_fail_only_when_strict_and_json_tells_them() {
+    let file = data("11-quorum-and-vrrp.conf");
+    let done = rlvs(&["check", "--json", &file]);
+    assert!(done.status.success());
+    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&json["usable"], &json["services"]), (&true.into(), &1.into()));
+    assert_eq!(json["findings"][0]["level"], "warning");
+    assert_eq!((&json["findings"][0]["line"], &json["findings"][0]["column"]), (&3.into(), &5.into()));
+    let done = rlvs(&["check", "--strict", &file]);
+    assert!(!done.status.success() && text(&done.stderr).ends_with("0 errors, 9 warnings\n"));
+}
+
+#[test]
+fn a_broken_file_is_not_converted() {
+    let file = Scratch::new("broken.conf", b"virtual_server 192.0.2.1 80 {\n  bogus\n}\n");
+    let done = rlvs(&["convert", file.path()]);
+    assert!(!done.status.success() && done.stdout.is_empty());
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("error: unknown keyword bogus in virtual_server") && said.contains(":2:3"),
+        "{said}"
+    );
+    assert!(said.ends_with("1 error; nothing was written\n"), "{said}");
+    let done = rlvs(&["check", "/nowhere/keepalived.conf"]);
+    assert!(!done.status.success() && text(&done.stderr).contains("/nowhere/keepalived.conf: No such file"));
+}
+
+#[test]
+fn there_and_back() {
+    let toml = rlvs(&["convert", &data("02-nat-ssl.conf")]);
+    assert!(toml.status.success());
+    assert_eq!(text(&toml.stdout), std::fs::read_to_string(data("02-nat-ssl.toml")).unwrap());
+    let file = Scratch::new("there.toml", &toml.stdout);
+    let conf = rlvs(&["convert", file.path()]);
+    assert!(conf.status.success() && text(&conf.stdout).contains("\nvirtual_server 198.51.100.5 443 {\n"));
+    let file = Scratch::new("back.conf", &conf.stdout);
+    assert_eq!(rlvs(&["convert", "--to", "toml", file.path()]).stdout, toml.stdout);
+}
+
+#[test]
+fn a_line_for_this_machine() {
+    let file = data("07-conditions-and-definitions.conf");
+    let schedulers = |id| text(&rlvs(&["convert", "-i", id, &file]).stdout);
+    assert!(
+        schedulers("west").contains("scheduler = \"rr\"")
+            && !schedulers("east").contains("scheduler = \"rr\"")
+    );
+}
+
+/// The daemon cannot see the brain's list, so the two are compared here.
+#[test]
+fn the_daemon_knows_every_scheduler_of_the_brain() {
+    for name in rlvs_daemon::config::model::SCHEDULERS {
+        assert!(rlvs_core::sched::Scheduler::from_word(name).is_some(), "{name}");
+    }
+}
