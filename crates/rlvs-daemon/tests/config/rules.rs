@@ -128,7 +128,9 @@ fn a_mark_has_the_family_of_its_servers() {
 
 /// A table as a balancer holds it, where orders can be carried out; a wrong order panics.
 #[derive(Clone, Debug, PartialEq)]
-struct Table(BTreeMap<String, (Service, BTreeMap<(IpAddr, u16), Destination>)>);
+struct Table(BTreeMap<String, (Service, Inside)>);
+
+type Inside = BTreeMap<(IpAddr, u16), Destination>;
 
 impl Table {
     fn of(rules: &[Rule]) -> Table {
@@ -136,7 +138,7 @@ impl Table {
         Table(rules.iter().map(|r| (key_text(&r.service.key), (r.service.clone(), inside(r)))).collect())
     }
 
-    fn destinations(&mut self, key: &ServiceKey) -> &mut BTreeMap<(IpAddr, u16), Destination> {
+    fn destinations(&mut self, key: &ServiceKey) -> &mut Inside {
         &mut self.0.get_mut(&key_text(key)).expect("no such service").1
     }
 

@@ -188,7 +188,7 @@ impl Gathering<'_> {
         let mut body = continued(&value.text, more);
         if body.is_empty() {
             body.push(value);
-        } else if value.text.trim_end_matches(['\\', ' ', '\t']) != "" {
+        } else if !value.text.trim_end_matches(['\\', ' ', '\t']).is_empty() {
             let problem = value
                 .whole(Level::Error, format!("${name} has lines after this one, so nothing may stand here"));
             self.report.add(problem.help("begin the definition's text on the next line"));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -243,7 +244,7 @@ impl Member {
         let numbers = match (first, last) {
             (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(u32::from(a))..=u128::from(u32::from(b)),
             (IpAddr::V6(a), IpAddr::V6(b)) => v6_number(a)..=v6_number(b),
-            _ => 1..=0,
+            _ => RangeInclusive::new(1, 0), // no address: a range is of one family
         };
         numbers.map(move |n| Endpoint {
             addr: if first.is_ipv4() {
