@@ -152,9 +152,8 @@ impl Writer {
             out.string("lvs_sched", &server.scheduler);
             server.flags.iter().for_each(|flag| out.put(flag.name()));
             out.flag("ops", server.one_packet);
-            if server.method != Forwarding::default() {
-                out.line("lvs_method", server.method);
-            }
+            // Also the default: keepalived complains where it is not written.
+            out.line("lvs_method", server.method);
             if let Some(persistence) = &server.persistence {
                 out.line("persistence_timeout", seconds(persistence.timeout));
                 out.option("persistence_granularity", persistence.granularity);
