@@ -100,7 +100,8 @@ fn forgotten_calls_and_services_without_the_engine() {
         let lab = cluster(Topology::Nat);
         let key = format!("-u {VIP}:53");
         serve(&lab, &key, |a| a.to_string(), "");
-        ipvsadm(&lab, &format!("-E {key} -s rr -p 1 --pe sip"));
+        ipvsadm(&lab, &format!("-E {key} -s rr -p 4 --pe sip"));
+        // The connection first, or its template would be held for a minute.
         ipvsadm(&lab, "--set 0 0 1");
         server_of(&lab, VIP.into(), &message("INVITE", "short@life"));
         assert!(ipvsadm(&lab, "-Lnc --persistent-conn").contains("short@life"));

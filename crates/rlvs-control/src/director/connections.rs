@@ -10,6 +10,7 @@ use rlvs_core::conn::tags::{is_empty, tag};
 use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::maps::{CALL_ID_LEN, call_key, global};
 use rlvs_core::mem::Mem;
+use rlvs_core::path::HELD_SECS;
 use rlvs_core::proto;
 use rlvs_core::wire::{Addr, Be32};
 
@@ -86,6 +87,12 @@ fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, no
     let dest = entry.dest();
     let config = (dest < instance.dest.len()).then(|| instance.dest.get(dest));
     let across = config.filter(|d| d.is_across::<A>()).map(|d| convert::addr(d.addr, d.family));
+    // Listed though it is due: a template that its connections hold.
+    let left = if entry.has_expired(now) {
+        (HELD_SECS * instance.hz).saturating_sub(entry.overdue(now))
+    } else {
+        entry.expires_in(now)
+    };
     ConnectionView {
         protocol: entry.proto(),
         client: addr(entry.client()),
@@ -95,7 +102,7 @@ fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, no
         destination: across.unwrap_or_else(|| addr(entry.dest_addr())),
         destination_port: entry.dest_port().get(),
         state: proto::state_name(entry.proto(), word.state(), word.has(Word::TEMPLATE)),
-        expires_secs: entry.expires_in(now) / instance.hz,
+        expires_secs: left / instance.hz,
         is_template: word.has(Word::TEMPLATE),
         from_sync: word.has(Word::FROM_SYNC),
         engine: None,

@@ -12,7 +12,7 @@ use crate::sched::mapping;
 use crate::wire::Addr;
 
 /// A template that is due while it has connections lives on for this long (Linux 6.1, `ip_vs_conn_expire`).
-const HELD_SECS: u32 = 60;
+pub const HELD_SECS: u32 = 60;
 
 /// Closes all entries of one set that have to go.
 #[inline(always)]
@@ -49,14 +49,19 @@ fn has_to_go<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Wo
     at_once && !word.is_kept() && tables.dest(conn.dest()).is_some_and(|d| !d.is_available())
 }
 
-/// Is an entry due? A template with connections is not: its timer starts anew.
+/// Is an entry due? A template with connections is not: it lives on. Some of them may have been due before it, and still be
+/// there only because the sweep, which takes a second, has not met them yet; so only then its timer starts anew, from when
+/// it was due.
 #[inline(always)]
 pub fn is_over<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Word, now: u32) -> bool {
     if !conn.has_expired(now) {
         return false;
     }
     if word.has(Word::TEMPLATE) && conn.children() != 0 {
-        conn.touch(now, tables.hz().wrapping_mul(HELD_SECS));
+        let overdue = conn.overdue(now);
+        if overdue >= tables.hz() {
+            conn.touch(now.wrapping_sub(overdue), tables.hz().wrapping_mul(HELD_SECS));
+        }
         return false;
     }
     true

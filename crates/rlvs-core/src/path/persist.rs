@@ -16,7 +16,7 @@
 //! them is established, or a server answered (UDP).
 
 use super::service::FTP;
-use super::{Tables, is_over};
+use super::{HELD_SECS, Tables, is_over};
 use crate::conn::entry::{self, Entry, Word};
 use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
@@ -54,7 +54,10 @@ pub fn remembered<A: Addr, T: Tables<A>>(
         template.set_aside();
         return None;
     }
-    template.touch(now, template.timeout());
+    // It was due this very second, but has connections.
+    let is_held = template.has_expired(now);
+    let timeout = if is_held { tables.hz().wrapping_mul(HELD_SECS) } else { template.timeout() };
+    template.touch(now, timeout);
     Some(Remembered { dest: template.dest(), template: entry::link(template.id, word) })
 }
 

@@ -252,6 +252,12 @@ impl<A: Addr, M: Mem> Entry<A, M> {
         idle(now, self.load(LAST_SEEN)) >= self.load(TIMEOUT)
     }
 
+    /// Jiffies since it was due; only of one that is.
+    #[inline(always)]
+    pub fn overdue(self, now: u32) -> u32 {
+        idle(now, self.load(LAST_SEEN)).wrapping_sub(self.load(TIMEOUT))
+    }
+
     /// Jiffies until it expires.
     pub fn expires_in(self, now: u32) -> u32 {
         self.load(TIMEOUT).saturating_sub(idle(now, self.load(LAST_SEEN)))
