@@ -6,7 +6,7 @@ mod common;
 use common::{Cluster, MB, attach, cluster, ipvsadm, rlvs, tally, within};
 use rlvs::lab::client::{self, Asker, Tally};
 use rlvs::lab::{Lab, Topology, VIP6, plan};
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -161,10 +161,7 @@ fn what_is_refused() {
     within(30, || {
         let lab = six(cluster(Topology::Nat));
         ipvsadm(&lab, &format!("-A -t [{VIP6}]:80 -s rr"));
-        let server: IpAddr = plan::six(lab.server(1).addr()).into();
         for (real, method, why) in [
-            (format!("[{server}]:80"), "-i", "not supported yet"),
-            (format!("{}:80", lab.server(1).addr()), "-i", "not supported yet"),
             (format!("{}:80", lab.server(1).addr()), "-m", "only for tunneling"),
             ("[fe80::1]:80".into(), "-m", "Invalid operation"),
             ("[ff02::1]:80".into(), "-g", "Invalid operation"),

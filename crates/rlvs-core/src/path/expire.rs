@@ -50,8 +50,8 @@ fn has_to_go<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Wo
 }
 
 /// Is an entry due? A template with connections is not: it lives on. Some of them may have been due before it, and still be
-/// there only because the sweep, which takes a second, has not met them yet; so only then its timer starts anew, from when
-/// it was due.
+/// there only because the sweep, which takes a second, has not met them yet; and the kernel's own timers of a minute are
+/// late by about as much. So only after two seconds its timer starts anew, from when it was due.
 #[inline(always)]
 pub fn is_over<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Word, now: u32) -> bool {
     if !conn.has_expired(now) {
@@ -59,7 +59,7 @@ pub fn is_over<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: 
     }
     if word.has(Word::TEMPLATE) && conn.children() != 0 {
         let overdue = conn.overdue(now);
-        if overdue >= tables.hz() {
+        if overdue >= tables.hz().wrapping_mul(2) {
             conn.touch(now.wrapping_sub(overdue), tables.hz().wrapping_mul(HELD_SECS));
         }
         return false;
