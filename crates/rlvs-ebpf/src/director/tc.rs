@@ -155,12 +155,10 @@ pub trait SecondHalf: Sized {
         now: u32,
         plan: *mut Plan<Self>,
     ) -> u64;
-    /// Changes the packet as planned; 0 if that failed.
-    fn tc_apply(skb: *mut __sk_buff, packet: *const Packet<Self>, plan: *const Plan<Self>) -> u64;
 }
 
 macro_rules! second_half {
-    ($family:ty, $finish:ident, $decide:ident, $apply:ident) => {
+    ($family:ty, $finish:ident, $decide:ident) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $finish(
@@ -190,28 +188,7 @@ macro_rules! second_half {
                 None => Decision::PASS.0,
             }
         }
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $apply(
-            skb: *mut __sk_buff,
-            packet: *const Packet<$family>,
-            plan: *const Plan<$family>,
-        ) -> u64 {
-            // SAFETY: null, or the caller's.
-            match unsafe { packet.as_ref().zip(plan.as_ref()) } {
-                Some((packet, plan)) => applied(skb, packet, plan).is_some() as u64,
-                None => 0,
-            }
-        }
         impl SecondHalf for $family {
-            #[inline(always)]
-            fn tc_apply(
-                skb: *mut __sk_buff,
-                packet: *const Packet<$family>,
-                plan: *const Plan<$family>,
-            ) -> u64 {
-                $apply(skb, packet, plan)
-            }
             #[inline(always)]
             fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<$family>, located: u64, now: u32) -> u64 {
                 $finish(skb, packet, located, now)
@@ -229,8 +206,8 @@ macro_rules! second_half {
         }
     };
 }
-second_half!(Be32, rlvs_tc_finish, rlvs_tc_decide, rlvs_tc_apply);
-second_half!(Six, rlvs6_tc_finish, rlvs6_tc_decide, rlvs6_tc_apply);
+second_half!(Be32, rlvs_tc_finish, rlvs_tc_decide);
+second_half!(Six, rlvs6_tc_finish, rlvs6_tc_decide);
 
 #[inline(always)]
 fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
@@ -287,11 +264,6 @@ fn decide<A: Family>(
 /// Changes the packet as planned.
 #[inline(always)]
 pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
-    (A::tc_apply(skb, packet, plan) != 0).then_some(())
-}
-
-#[inline(always)]
-fn applied<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     // Side by side, because of the stack.
     if plan.edit.kind == Kind::Tunnel {
         tunnel::encapsulate(skb, packet, &plan.edit.encap)
