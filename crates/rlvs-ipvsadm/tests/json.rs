@@ -73,17 +73,20 @@ fn block(language: &str) -> &'static str {
     rest.split_once("```").expect("its end").0
 }
 
-/// Commands of the document (`$ …` in a heading's line) with the JSON below each.
+/// Commands of `ipvsadm` in the document, with the JSON below each.
 fn samples() -> Vec<(&'static str, String)> {
     let mut samples = Vec::new();
     let mut rest = DOCUMENT;
     while let Some((before, after)) = rest.split_once("```json\n") {
-        let command = before.lines().rev().find_map(|l| l.split_once("`ipvsadm ")).expect("a command");
-        let command = command.1.split_once('`').expect("its end").0;
         let (sample, after) = after.split_once("```").expect("its end");
-        // No string in the document has blanks in it.
-        samples.push((command, sample.split_whitespace().collect()));
         rest = after;
+        // The last command before a sample is whose it is; other programs' samples are tested with them.
+        let named = |l: &'static str| l.split('`').find(|code| code.starts_with("ipvsadm ") || code.starts_with("rlvs "));
+        let command = before.lines().rev().find_map(named).expect("a command");
+        if let Some(command) = command.strip_prefix("ipvsadm ") {
+            // No string in the document has blanks in it.
+            samples.push((command, sample.split_whitespace().collect()));
+        }
     }
     samples
 }
