@@ -19,12 +19,11 @@ use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use rlvs_core::conn::SET_WORDS;
 use rlvs_core::maps::command::{Command, MAGIC, op};
-use rlvs_core::maps::sysctl::{self, Setting};
+use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings, global, rates,
     stats,
 };
-use rlvs_core::proto;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -238,26 +237,10 @@ fn lazy<T: crate::shared::Words>(dir: &Path, name: &'static str) -> Result<Lazy<
 
 /// The settings of a new instance.
 pub fn first_settings(hz: u32) -> Settings {
-    let mut values = sysctl::DEFAULTS;
-    values[Setting::SyncQlenMax as usize] =
+    let mut settings = Settings { unprivileged_port: unprivileged_port(), ..Settings::new(hz) };
+    settings.sysctl[Setting::SyncQlenMax as usize] =
         (object::memory_bytes() / 4096 / 32).clamp(1, i32::MAX as u64) as u32;
-    Settings {
-        timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * hz),
-        sysctl: values,
-        services: [0; 2],
-        port_zero_services: 0,
-        ftp_services: 0,
-        mark_services: 0,
-        mark_rules: 0,
-        unprivileged_port: unprivileged_port(),
-        layout: LAYOUT_VERSION,
-        service_slots: 0,
-        dest_slots: 0,
-        next_serial: 1,
-        sip_services: 0,
-        carried: [0; 5],
-        seed: 0,
-    }
+    settings
 }
 
 /// The first port that needs no privilege to be bound.

@@ -92,7 +92,7 @@ pub fn load(sizes: &Sizes, seed: u64) -> Result<Ebpf> {
 }
 
 /// Loads and pins an XDP program that works on the maps pinned in `dir`, if it is not there. The kernel takes its time to
-/// verify a program (a tenth of a second; more than ten in an emulator), so only what is attached is loaded.
+/// verify a program (a tenth of a second, far more on a small machine), so only what is attached is loaded.
 pub fn load_xdp(dir: &Path, name: &str, sizes: &Sizes, seed: u64) -> Result<Xdp> {
     let pin = dir.join(name);
     if !pin.exists() {

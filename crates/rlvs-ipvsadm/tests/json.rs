@@ -81,7 +81,9 @@ fn samples() -> Vec<(&'static str, String)> {
         let (sample, after) = after.split_once("```").expect("its end");
         rest = after;
         // The last command before a sample is whose it is; other programs' samples are tested with them.
-        let named = |l: &'static str| l.split('`').find(|code| code.starts_with("ipvsadm ") || code.starts_with("rlvs "));
+        let named = |l: &'static str| {
+            l.split('`').find(|code| code.starts_with("ipvsadm ") || code.starts_with("rlvs "))
+        };
         let command = before.lines().rev().find_map(named).expect("a command");
         if let Some(command) = command.strip_prefix("ipvsadm ") {
             // No string in the document has blanks in it.

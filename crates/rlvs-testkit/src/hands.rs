@@ -5,7 +5,8 @@ use crate::world::World;
 use rlvs_core::fwd::nat::Side;
 use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::path::{
-    DropReason, Hop, Layer, Plan, Tables, Verdict, decide, deliver_related, hop_flag, locate_related,
+    Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, decide, deliver_related, hop_flag,
+    locate_related,
 };
 use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
@@ -92,18 +93,18 @@ fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, fram
         return Outcome::Pass;
     }
     let brain = Brain::<L>::new(world, cpu);
-    let mut plan = Plan::empty();
     let located = locate_related(packet, &quote, &brain, world.now());
-    let decision = deliver_related(packet, located, &brain, world.now(), &mut plan);
+    if located == Located::Pass {
+        return Outcome::Pass;
+    }
     let icmp = packet.l4_at as usize;
-    let drop = |reason| {
-        world.count_drop(reason);
-        Outcome::Drop(reason)
+    let mut plan = Plan::empty();
+    let decision = if finish(sum_bytes(&frame[icmp..icmp + packet.l4_len() as usize])).0 == 0 {
+        deliver_related(packet, located, &brain, world.now(), &mut plan)
+    } else {
+        Decision::drop(DropReason::BadChecksum)
     };
     match decision.verdict() {
-        Verdict::Forward if finish(sum_bytes(&frame[icmp..icmp + packet.l4_len() as usize])).0 != 0 => {
-            drop(DropReason::BadChecksum)
-        }
         Verdict::Forward => {
             let out = if plan.edit.kind == Kind::Nat {
                 requoted(packet, &quote, frame, &plan)
@@ -112,7 +113,10 @@ fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, fram
             };
             Outcome::Sent(sent(out, &plan.hop))
         }
-        Verdict::Drop(reason) => drop(reason),
+        Verdict::Drop(reason) => {
+            world.count_drop(reason);
+            Outcome::Drop(reason)
+        }
         _ => Outcome::Pass,
     }
 }

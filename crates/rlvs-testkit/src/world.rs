@@ -6,8 +6,7 @@ use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::maps::sysctl::{self, Setting};
 use rlvs_core::maps::{
-    DestConfig, Filter, LAYOUT_VERSION, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state,
-    global,
+    DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;
@@ -74,21 +73,9 @@ impl World {
     pub fn new(sizes: Sizes, seed: u64) -> World {
         assert!(sizes.connection_sets.is_power_of_two());
         let settings = Settings {
-            timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * World::HZ),
-            sysctl: sysctl::DEFAULTS,
-            services: [0; 2],
-            port_zero_services: 0,
-            ftp_services: 0,
-            mark_services: 0,
-            mark_rules: 0,
-            unprivileged_port: 1024,
-            layout: LAYOUT_VERSION,
             service_slots: sizes.services as u32,
             dest_slots: sizes.destinations as u32,
-            next_serial: 1,
-            sip_services: 0,
-            carried: [0; 5],
-            seed: 0,
+            ..Settings::new(World::HZ)
         };
         World {
             network: Network::default(),

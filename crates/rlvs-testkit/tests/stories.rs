@@ -6,7 +6,7 @@ use rlvs_core::maps::sysctl;
 use rlvs_core::proto;
 use rlvs_core::wire::Be32;
 use rlvs_testkit::order::Key;
-use rlvs_testkit::packet::{ACK, SYN, tcp};
+use rlvs_testkit::packet::{ACK, SYN, tcp, udp};
 use rlvs_testkit::stories::{self, NEAR, RECORDINGS, Recording, Server, Subject, Went};
 use rlvs_testkit::{Order, Outcome, Row, Sizes, World, arrive, audit, lab};
 use std::net::SocketAddrV4;
@@ -168,4 +168,25 @@ fn a_held_template_keeps_its_minute() {
     world.wait_secs(3);
     open(&world, 1113, SYN);
     assert_eq!(left(&world), 60);
+}
+
+/// A template and its last connection that are due at the same moment go together, whichever the sweep meets first: the
+/// template is not held by a connection that is as old.
+#[test]
+fn a_template_goes_with_its_last_connection() {
+    const CLIENTS: u8 = 40;
+    let mut world = lab::world(1);
+    world.order("-A -u 10.0.0.100:53 -s rr -p 300"); // as long as a flow of UDP
+    world.order("-a -u 10.0.0.100:53 -r 10.1.0.1:53 -g");
+    for n in 1..=CLIENTS {
+        let client = SocketAddrV4::new([172, 16, 1, n].into(), 1111);
+        let frame = lab::from_client(&udp(client, SocketAddrV4::new(lab::VIP, 53)).bytes());
+        assert!(matches!(arrive(&world, lab::C0, &frame), Outcome::Sent(_)));
+    }
+    let all = 2 * CLIENTS as usize;
+    assert_eq!(world.connections().len(), all);
+    world.wait_secs(299);
+    assert_eq!(world.connections().len(), all);
+    world.wait_secs(4);
+    assert_eq!(world.connections().len(), 0);
 }

@@ -78,10 +78,9 @@ fn add_calls(instance: &Instance, list: &mut [Listed]) -> Result<()> {
 }
 
 fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, now: u32) -> ConnectionView {
-    let family = if A::WORDS == 1 { 4 } else { 6 };
     let addr = |a: A| {
         let words = std::array::from_fn(|i| if i < A::WORDS { a.word(i) } else { Be32(0) });
-        convert::addr(words, family)
+        convert::addr(words, A::FAMILY)
     };
     // Of the other family (tunnels): only its own record knows it.
     let dest = entry.dest();

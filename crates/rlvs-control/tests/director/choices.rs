@@ -2,18 +2,13 @@
 
 use crate::compare::{forget_everything, key, obey};
 use crate::lab::in_a_namespace;
-use crate::run::{Programs, Verdict, Way};
-use rlvs_control::{Balancer, Director};
+use crate::run::{Loaded, Programs, Verdict, Way};
+use rlvs_control::Balancer;
 use rlvs_testkit::choices::{RECORDINGS, Subject, replay};
 use rlvs_testkit::order::Key;
 use rlvs_testkit::{Order, lab};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddrV4};
-
-struct Loaded<'d> {
-    director: &'d mut Director,
-    programs: Programs,
-}
 
 impl Subject for Loaded<'_> {
     fn obey(&mut self, order: &Order) {

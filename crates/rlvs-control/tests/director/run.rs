@@ -41,6 +41,12 @@ pub struct Programs {
     s0: u32,
 }
 
+/// The subject of recordings: rules are given to the director, packets to its programs.
+pub struct Loaded<'d> {
+    pub director: &'d mut Director,
+    pub programs: Programs,
+}
+
 impl Programs {
     /// The pinned programs of this namespace. There must be a service already.
     pub fn open(director: &mut Director, way: Way) -> Programs {

@@ -3,16 +3,11 @@
 
 use crate::compare::{forget_everything, obey};
 use crate::lab::in_a_namespace;
-use crate::run::{Programs, Verdict, Way};
+use crate::run::{Loaded, Programs, Verdict, Way};
+use rlvs_control::Balancer;
 use rlvs_control::model::{Protocol, ServiceKey};
-use rlvs_control::{Balancer, Director};
 use rlvs_testkit::states::{Subject, replay, replay_listed, rules};
 use rlvs_testkit::{Order, lab};
-
-struct Loaded<'d> {
-    director: &'d mut Director,
-    programs: Programs,
-}
 
 impl Subject for Loaded<'_> {
     fn begin(&mut self, orders: &[Order]) {

@@ -3,9 +3,9 @@
 
 use crate::compare::{forget_everything, key, obey};
 use crate::lab::in_a_namespace;
-use crate::run::{Programs, Verdict, Way};
+use crate::run::{Loaded, Programs, Verdict, Way};
+use rlvs_control::Balancer;
 use rlvs_control::model::{ConnectionView, ServiceKey};
-use rlvs_control::{Balancer, Director};
 use rlvs_testkit::order::Key;
 use rlvs_testkit::stories::{RECORDINGS, Server, Subject, Went, read, replay};
 use rlvs_testkit::{Order, lab};
@@ -14,11 +14,6 @@ use std::time::Duration;
 
 /// Seconds that a test may sleep at once.
 const PATIENCE: u32 = 5;
-
-struct Loaded<'d> {
-    director: &'d mut Director,
-    programs: Programs,
-}
 
 impl Loaded<'_> {
     /// Packets that each server got.

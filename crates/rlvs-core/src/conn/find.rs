@@ -1,7 +1,7 @@
 //! Finding: by tag, set after set along a row.
 
 use super::entry::Entry;
-use super::hash::{PROBES, Place, place, place_kept};
+use super::hash::{PROBES, Place, in_row, place, place_kept};
 use super::tags::Matches;
 use super::{Flow, OVERFLOWED, Sets, Step, WAYS};
 use crate::maps::NONE;
@@ -39,15 +39,7 @@ pub fn find_outbound<A: Addr, S: Sets<A>>(
     server: (A, Be16),
     client: (A, Be16),
 ) -> Option<Entry<A, S::Set>> {
-    let flow = Flow {
-        client: client.0,
-        virtual_addr: server.0,
-        client_port: client.1,
-        virtual_port: server.1,
-        proto,
-        call: 0,
-    };
-    find_reply(sets, &flow)
+    find_reply(sets, &Flow::of_reply(proto, server, client))
 }
 
 /// The same by a flow that has server and port in place of the virtual ones.
@@ -91,13 +83,16 @@ fn find<A: Addr, S: Sets<A>>(sets: &S, p: Place, wanted: Wanted<'_, A>) -> Optio
 /// Steps of a walk at most: each set is entered once and each of its ways seen once.
 pub(super) const STEPS: u32 = PROBES * (WAYS as u32 + 1);
 
-/// All entries with a tag, set after set along a row, as long as something went on from there.
+/// All entries with a tag, set after set along a row, as long as something went on from there. (The parts of a
+/// [`Place`] that it needs, and packed: a walk lies on a stack that has few bytes left.)
 pub(super) struct Walk<'s, A, S> {
     sets: &'s S,
-    place: Place,
-    /// The number of the set in the row.
-    number: u32,
     matches: Matches,
+    home: u32,
+    step: u32,
+    /// The number of the set in the row.
+    number: u16,
+    tag: u8,
     _family: PhantomData<A>,
 }
 
@@ -106,14 +101,15 @@ impl<'s, A: Addr, S: Sets<A>> Walk<'s, A, S> {
     pub(super) fn new(sets: &'s S, place: Place) -> Option<Self> {
         let set = sets.set(place.home & sets.set_mask())?;
         let matches = Matches::of(set, place.tag, Entry::<A, S::Set>::WAYS);
-        Some(Walk { sets, place, number: sets.unknown(0), matches, _family: PhantomData })
+        let Place { home, step, tag, .. } = place;
+        Some(Walk { sets, matches, home, step, number: sets.unknown(0) as u16, tag, _family: PhantomData })
     }
 
     /// The next entry; `Err(true)` at the end, `Err(false)` to go on.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Entry<A, S::Set>, bool> {
         let mask = self.sets.set_mask();
-        let index = self.place.set(self.number, mask);
+        let index = in_row(self.home, self.step, self.number as u32, mask);
         let Some(set) = self.sets.set(index) else {
             return Err(true);
         };
@@ -124,13 +120,14 @@ impl<'s, A: Addr, S: Sets<A>> Walk<'s, A, S> {
             return Err(true);
         }
         self.number = self.number.wrapping_add(1);
-        if self.number >= PROBES || self.number > mask {
+        let number = self.number as u32;
+        if number >= PROBES || number > mask {
             return Err(true);
         }
-        let Some(set) = self.sets.set(self.place.set(self.number, mask)) else {
+        let Some(set) = self.sets.set(in_row(self.home, self.step, number, mask)) else {
             return Err(true);
         };
-        self.matches = Matches::of(set, self.place.tag, Entry::<A, S::Set>::WAYS);
+        self.matches = Matches::of(set, self.tag, Entry::<A, S::Set>::WAYS);
         Err(false)
     }
 }

@@ -31,8 +31,14 @@ impl Place {
     /// The set of the row with this number, for a table of `mask` + 1 sets.
     #[inline(always)]
     pub fn set(&self, number: u32, mask: u32) -> u32 {
-        self.home.wrapping_add(number.wrapping_mul(self.step)) & mask
+        in_row(self.home, self.step, number, mask)
     }
+}
+
+/// [`Place::set`] of its parts.
+#[inline(always)]
+pub fn in_row(home: u32, step: u32, number: u32, mask: u32) -> u32 {
+    home.wrapping_add(number.wrapping_mul(step)) & mask
 }
 
 /// Mixes a 64-bit word (the finisher of MurmurHash3, public domain).

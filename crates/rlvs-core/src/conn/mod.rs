@@ -23,6 +23,7 @@ pub mod hash;
 pub mod table;
 pub mod tags;
 
+use crate::wire::Be16;
 pub use entry::Entry;
 pub use find::{Visit, each_kept, find_inbound, find_kept, find_outbound, find_reply};
 pub use table::{Inserted, Outcome, Sets, Step, claim, insert, release, rival_wins};
@@ -38,18 +39,17 @@ pub const OVERFLOWED: usize = 4;
 pub struct Flow<A> {
     pub client: A,
     pub virtual_addr: A,
-    pub client_port: crate::wire::Be16,
-    pub virtual_port: crate::wire::Be16,
+    pub client_port: Be16,
+    pub virtual_port: Be16,
     pub proto: u8,
     /// Of a template for one call (persistence engine `sip`): what the call is known by; else 0.
     pub call: u64,
 }
 
-impl<A: crate::wire::Addr> Flow<A> {
-    /// To be filled in.
+impl<A> Flow<A> {
+    /// What is asked for by a server's packet to a client: server and port stand where the virtual ones are.
     #[inline(always)]
-    pub fn empty() -> Flow<A> {
-        let (none, port) = (A::from_words(|_| crate::wire::Be32(0)), crate::wire::Be16(0));
-        Flow { client: none, virtual_addr: none, client_port: port, virtual_port: port, proto: 0, call: 0 }
+    pub fn of_reply(proto: u8, (server, port): (A, Be16), (client, client_port): (A, Be16)) -> Flow<A> {
+        Flow { client, virtual_addr: server, client_port, virtual_port: port, proto, call: 0 }
     }
 }

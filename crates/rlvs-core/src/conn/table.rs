@@ -176,16 +176,16 @@ pub fn rival_wins<A: Addr, S: Sets<A>>(sets: &S, mine: Entry<A, S::Set>, new: &N
     let Some(walk) = Walk::new(sets, new.place(sets.seed())) else {
         return true;
     };
-    let mut rivals = Rivals { walk, flow: &new.flow, mine: mine.id, lost: sets.unknown(0) };
+    let mut rivals = Rivals { walk, flow: &new.flow, mine: mine.id ^ sets.unknown(0) };
     sets.repeat(STEPS, &mut rivals);
-    rivals.lost != 0
+    rivals.mine == NONE
 }
 
 struct Rivals<'s, A, S> {
     walk: Walk<'s, A, S>,
     flow: &'s Flow<A>,
+    /// `NONE` once it has lost.
     mine: u32,
-    lost: u32,
 }
 
 impl<A: Addr, S: Sets<A>> Step for Rivals<'_, A, S> {
@@ -198,7 +198,9 @@ impl<A: Addr, S: Sets<A>> Step for Rivals<'_, A, S> {
         let word = other.word();
         if other.id != self.mine && other.is_inbound(self.flow) {
             let wins = word.is_live() || word.is_pending() && (other.id < self.mine || !other.close(word));
-            self.lost |= wins as u32;
+            if wins {
+                self.mine = NONE;
+            }
             return wins;
         }
         false

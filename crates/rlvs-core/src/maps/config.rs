@@ -1,5 +1,6 @@
 //! Configuration: written by user space, read by the programs.
 
+use crate::proto::DEFAULT_TIMEOUT_SECS;
 use crate::wire::{Addr, Be16, Be32};
 
 /// Settings of the whole instance.
@@ -37,6 +38,27 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Those of an instance without rules, for a kernel of this many jiffies per second.
+    pub fn new(hz: u32) -> Settings {
+        Settings {
+            timeouts: DEFAULT_TIMEOUT_SECS.map(|secs| secs * hz),
+            sysctl: super::sysctl::DEFAULTS,
+            services: [0; 2],
+            port_zero_services: 0,
+            ftp_services: 0,
+            mark_services: 0,
+            mark_rules: 0,
+            unprivileged_port: 1024,
+            layout: super::LAYOUT_VERSION,
+            service_slots: 0,
+            dest_slots: 0,
+            next_serial: 1,
+            sip_services: 0,
+            carried: [0; 5],
+            seed: 0,
+        }
+    }
+
     /// A switch or number of `/proc/sys/net/ipv4/vs`.
     #[inline(always)]
     pub const fn sysctl(&self, setting: super::sysctl::Setting) -> u32 {
@@ -223,7 +245,7 @@ impl DestConfig {
     /// Is its address of another family than the packets of its service? (Tunnels alone can do that.)
     #[inline(always)]
     pub fn is_across<A: Addr>(&self) -> bool {
-        (self.family == 6) != (A::WORDS > 1)
+        (self.family == 6) != (A::FAMILY == 6)
     }
 
     /// Its address, or 0 if that is of another family: then it stands nowhere but here.

@@ -40,9 +40,8 @@ impl MarkRule {
     /// Does a packet fit?
     #[inline(always)]
     pub fn fits<A: Addr>(&self, packet: &Packet<A>) -> bool {
-        let family = if A::WORDS == 1 { 4 } else { 6 };
         let port = packet.dport.get();
-        let mut fits = (self.family == 0 || self.family == family)
+        let mut fits = (self.family == 0 || self.family == A::FAMILY)
             && (self.protocol == 0 || self.protocol == packet.proto)
             && port >= self.first_port
             && port <= self.last_port;

@@ -142,5 +142,5 @@ pub const CALL_ID_LEN: usize = 256;
 /// The key in `CALLS` of a template, by its link (see [`conn::entry::link`](crate::conn::entry::link)).
 #[inline(always)]
 pub const fn call_key<A: crate::wire::Addr>(link: u32) -> [u32; 2] {
-    [link, if A::WORDS == 1 { 4 } else { 6 }]
+    [link, A::FAMILY as u32]
 }

@@ -54,7 +54,6 @@ impl TraceConfig {
     /// Is a packet wanted?
     #[inline(always)]
     pub fn fits<A: Addr>(&self, packet: &Packet<A>, dropped: bool) -> bool {
-        let family = if A::WORDS == 1 { 4 } else { 6 };
         // Bits that differ, without a branch at each word: the verifier looks at every way through.
         let (mut any, mut src, mut dst) = (0, 0, 0);
         let mut i = 0;
@@ -66,7 +65,7 @@ impl TraceConfig {
             i += 1;
         }
         (self.flags & trace_flag::DROPS == 0 || dropped)
-            && (self.family == 0 || self.family == family)
+            && (self.family == 0 || self.family == A::FAMILY)
             && (self.protocol == 0 || self.protocol == packet.proto)
             && (self.port == 0 || self.port == packet.sport.get() || self.port == packet.dport.get())
             && (any == 0 || src == 0 || dst == 0)

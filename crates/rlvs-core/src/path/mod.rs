@@ -174,15 +174,8 @@ fn target_of<A: Addr>(packet: &Packet<A>, id: u32, dest: &DestConfig) -> fwd::Ta
 #[inline(always)]
 fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) -> bool {
     if view == View::Output {
-        let flow = Flow {
-            client: packet.dst,
-            virtual_addr: packet.src,
-            client_port: packet.dport,
-            virtual_port: packet.sport,
-            proto: packet.proto,
-            call: 0,
-        };
-        conn.is_outbound(&flow)
+        let (server, client) = ((packet.src, packet.sport), (packet.dst, packet.dport));
+        conn.is_outbound(&Flow::of_reply(packet.proto, server, client))
     } else {
         conn.is_inbound(&flow(packet))
     }

@@ -17,7 +17,7 @@
 
 use super::service::FTP;
 use super::{HELD_SECS, Tables, is_over};
-use crate::conn::entry::{self, Entry, Word};
+use crate::conn::entry::{self, Entry, NewEntry, Word};
 use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, dest_state, global, service_flag};
@@ -44,7 +44,7 @@ pub fn remembered<A: Addr, T: Tables<A>>(
     now: u32,
 ) -> Option<Remembered> {
     let (settings, service) = tables.settings().zip(tables.service(service_id))?;
-    let template = tables.find_kept(|flow| fill_flow(flow, packet, service))?;
+    let template = tables.find_kept(|| template_flow(packet, service))?;
     let word = template.word();
     if is_over(tables, template, word, now) {
         tables.close(template, word);
@@ -79,17 +79,17 @@ pub fn remember<A: Addr, T: Tables<A>>(
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
         return NONE;
     };
-    let inserted = tables.insert(|new| {
-        fill_flow(&mut new.flow, packet, service);
-        new.dest_addr = dest.addr_as();
-        new.dest_port = if is_named(packet, service) { dest.port } else { Be16(0) };
-        new.word = Word::new(0, dest.method, Word::TEMPLATE);
-        new.dest = dest_id;
-        new.now = now;
-        new.timeout = service.persist_timeout;
-        new.control = NONE;
-        new.mark = 0;
-        new.serial = 0;
+    let inserted = tables.insert(|| NewEntry {
+        flow: template_flow(packet, service),
+        dest_addr: dest.addr_as(),
+        dest_port: if is_named(packet, service) { dest.port } else { Be16(0) },
+        word: Word::new(0, dest.method, Word::TEMPLATE),
+        dest: dest_id,
+        now,
+        timeout: service.persist_timeout,
+        control: NONE,
+        mark: 0,
+        serial: 0,
     });
     match inserted.outcome {
         Outcome::New => {
@@ -114,20 +114,21 @@ fn is_named<A>(packet: &Packet<A>, service: &ServiceConfig) -> bool {
     service.key.protocol != 0 && service.key.port == packet.dport && service.key.port != FTP
 }
 
-/// The flow of a packet's template.
 #[inline(always)]
-fn fill_flow<A: Addr>(flow: &mut Flow<A>, packet: &Packet<A>, service: &ServiceConfig) {
+fn template_flow<A: Addr>(packet: &Packet<A>, service: &ServiceConfig) -> Flow<A> {
     let by_mark = service.key.protocol == 0;
-    flow.client = A::from_words(|i| Be32(packet.src.word(i).0 & service.netmask[i & 3].0));
-    flow.virtual_addr = if by_mark {
-        A::from_words(|i| if i == 0 { Be32::new(service.key.addr[0].0) } else { Be32(0) })
-    } else {
-        packet.dst
-    };
-    flow.client_port = Be16(0);
-    flow.virtual_port = if is_named(packet, service) { packet.dport } else { Be16(0) };
-    flow.proto = if by_mark { 0 } else { packet.proto };
-    flow.call = if service.has(service_flag::SIP) { packet.call } else { 0 };
+    Flow {
+        client: A::from_words(|i| Be32(packet.src.word(i).0 & service.netmask[i & 3].0)),
+        virtual_addr: A::from_words(|i| match (by_mark, i) {
+            (true, 0) => Be32::new(service.key.addr[0].0),
+            (true, _) => Be32(0),
+            (false, _) => packet.dst.word(i),
+        }),
+        client_port: Be16(0),
+        virtual_port: if is_named(packet, service) { packet.dport } else { Be16(0) },
+        proto: if by_mark { 0 } else { packet.proto },
+        call: if service.has(service_flag::SIP) { packet.call } else { 0 },
+    }
 }
 
 /// May a template's server still be used? (`expire_quiescent_template`: not with weight 0.)

@@ -9,7 +9,7 @@ use crate::conn::entry::{NewEntry, Word};
 use crate::conn::{Entry, Outcome};
 use crate::fwd::Method;
 use crate::maps::sysctl::Setting;
-use crate::maps::{DestConfig, NONE, ServiceConfig, Settings, global, service_flag};
+use crate::maps::{DestConfig, NONE, ServiceConfig, global, service_flag};
 use crate::mem::Mem;
 use crate::proto;
 use crate::wire::{Addr, Be16, Packet, ip_proto};
@@ -162,11 +162,20 @@ pub fn open_to<A: Addr, T: Tables<A>>(
     }
     let template = persist::join(tables, chosen.template);
     let port = dest_port(packet, service, dest);
-    let inserted = tables.insert(|new| {
-        fill(new, packet, dest, port, settings);
-        new.dest = dest_id;
-        new.now = now;
-        new.control = template;
+    // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
+    let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
+    let inserted = tables.insert(|| NewEntry {
+        flow: flow(packet),
+        dest_addr: dest.addr_as(),
+        dest_port: port,
+        word: Word::new(0, dest.method, Word::INACTIVE | seen),
+        dest: dest_id,
+        now,
+        // Until the packet was delivered; if that fails, nothing else ends the entry.
+        timeout: settings.timeouts[proto::timeout_index(packet.proto, 0) & 63],
+        control: template,
+        mark: packet.mark,
+        serial: 0,
     });
     match inserted.outcome {
         Outcome::New => {
@@ -206,30 +215,4 @@ pub(super) fn dest_port<A: Addr>(packet: &Packet<A>, service: &ServiceConfig, de
     let persistent = service.has(service_flag::PERSISTENT);
     let named = !persistent || service.key.port == packet.dport;
     if named && dest.port != Be16(0) { dest.port } else { packet.dport }
-}
-
-/// What a new connection's entry holds of its packet and server.
-#[inline(always)]
-fn fill<A: Addr>(
-    new: &mut NewEntry<A>,
-    packet: &Packet<A>,
-    dest: &DestConfig,
-    dest_port: Be16,
-    settings: &Settings,
-) {
-    // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
-    let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
-    new.flow.client = packet.src;
-    new.flow.virtual_addr = packet.dst;
-    new.flow.client_port = packet.sport;
-    new.flow.virtual_port = packet.dport;
-    new.flow.proto = packet.proto;
-    new.flow.call = 0;
-    new.dest_addr = dest.addr_as();
-    new.dest_port = dest_port;
-    new.word = Word::new(0, dest.method, Word::INACTIVE | seen);
-    // Until the packet was delivered; if that fails, nothing else ends the entry.
-    new.timeout = settings.timeouts[proto::timeout_index(packet.proto, 0) & 63];
-    new.mark = packet.mark;
-    new.serial = 0;
 }

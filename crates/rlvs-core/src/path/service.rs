@@ -47,17 +47,13 @@ pub fn address_key<A: Addr>(proto: u8, addr: A, port: Be16) -> ServiceKey {
         words[i & 3] = addr.word(i);
         i += 1;
     }
-    ServiceKey { addr: words, port, protocol: proto, family: family::<A>() }
+    ServiceKey { addr: words, port, protocol: proto, family: A::FAMILY }
 }
 
 #[inline(always)]
 pub fn mark_key<A: Addr>(mark: u32) -> ServiceKey {
     let addr = [Be32(mark), Be32(0), Be32(0), Be32(0)];
-    ServiceKey { addr, port: Be16(0), protocol: 0, family: family::<A>() }
-}
-
-const fn family<A: Addr>() -> u8 {
-    if A::WORDS == 1 { 4 } else { 6 }
+    ServiceKey { addr, port: Be16(0), protocol: 0, family: A::FAMILY }
 }
 
 /// The packet's firewall mark by the rules of `rlvs mark`: the last rule that fits decides; 0 for none.

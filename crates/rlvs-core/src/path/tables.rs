@@ -38,17 +38,13 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
         conn::find_outbound(self, proto, server, client)
     }
     #[inline(always)]
-    fn find_kept(&self, fill: impl FnOnce(&mut Flow<A>)) -> Option<Entry<A, Self::Set>> {
-        let mut flow = Flow::empty();
-        fill(&mut flow);
-        conn::find_kept(self, &flow)
+    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Self::Set>> {
+        conn::find_kept(self, &flow())
     }
     /// See [`conn::insert`].
     #[inline(always)]
-    fn insert(&self, fill: impl FnOnce(&mut NewEntry<A>)) -> Inserted {
-        let mut new = NewEntry::empty();
-        fill(&mut new);
-        conn::insert(self, &new)
+    fn insert(&self, new: impl FnOnce() -> NewEntry<A>) -> Inserted {
+        conn::insert(self, &new())
     }
     /// The same flow, perhaps in another place: the stack of the programs is small. None if there is no such place.
     #[inline(always)]

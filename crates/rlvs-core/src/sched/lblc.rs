@@ -24,7 +24,7 @@ pub fn pick<A: Addr, T: Tables<A>>(
 ) -> Option<Picked> {
     let (settings, service) = tables.settings().zip(tables.service(service_id))?;
     let timeout = settings.sysctl(Setting::LblcExpiration).wrapping_mul(tables.hz());
-    if let Some(entry) = tables.find_kept(|flow| mapping::fill_flow(flow, packet.dst, service, LBLC)) {
+    if let Some(entry) = tables.find_kept(|| mapping::flow(packet.dst, service, LBLC)) {
         let id = entry.dest();
         entry.touch(now, timeout);
         if let Some((dest, state)) = tables.dest(id).zip(tables.dest_state(id))

@@ -4,7 +4,7 @@
 //! a place in the table like a connection, is forgotten by the same sweep, and counts in its server's `MAPPINGS`, so that
 //! a deleted server's slot is not given away while somebody points to it.
 
-use crate::conn::entry::{Entry, Word, idle};
+use crate::conn::entry::{Entry, NewEntry, Word, idle};
 use crate::conn::{Flow, Outcome};
 use crate::maps::sysctl::Setting;
 use crate::maps::{ServiceConfig, dest_state, global, sched_state};
@@ -26,19 +26,14 @@ const IDLE_SECS: u32 = 6 * 60;
 /// The flow of the mappings of an address. The service's serial number, not its slot: a slot is used again.
 #[inline(always)]
 pub fn flow<A: Addr>(addr: A, service: &ServiceConfig, kind: u8) -> Flow<A> {
-    let mut flow = Flow::empty();
-    fill_flow(&mut flow, addr, service, kind);
-    flow
-}
-
-#[inline(always)]
-pub fn fill_flow<A: Addr>(flow: &mut Flow<A>, addr: A, service: &ServiceConfig, kind: u8) {
-    flow.client = addr;
-    flow.virtual_addr = A::from_words(|i| Be32(if i == 0 { service.serial } else { 0 }));
-    flow.client_port = Be16(0);
-    flow.virtual_port = Be16(0);
-    flow.proto = kind;
-    flow.call = 0;
+    Flow {
+        client: addr,
+        virtual_addr: A::from_words(|i| Be32(if i == 0 { service.serial } else { 0 })),
+        client_port: Be16(0),
+        virtual_port: Be16(0),
+        proto: kind,
+        call: 0,
+    }
 }
 
 /// Notes that an address got this server: with lblc it has no other, with lblcr it is one of several. Does nothing where there
@@ -61,17 +56,17 @@ pub fn note<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: u
     if sched.load(sched_state::MAPPINGS) >= TOO_MANY {
         return;
     }
-    let inserted = tables.insert(|new| {
-        fill_flow(&mut new.flow, packet.dst, service, kind);
-        new.dest_addr = A::from_words(|_| Be32(0));
-        new.dest_port = Be16(0);
-        new.word = Word::new(0, 0, Word::MAPPING);
-        new.dest = dest_id;
-        new.now = now;
-        new.timeout = settings.sysctl(expiration).wrapping_mul(tables.hz());
-        new.control = service_id;
-        new.mark = now;
-        new.serial = serial;
+    let inserted = tables.insert(|| NewEntry {
+        flow: flow(packet.dst, service, kind),
+        dest_addr: A::from_words(|_| Be32(0)),
+        dest_port: Be16(0),
+        word: Word::new(0, 0, Word::MAPPING),
+        dest: dest_id,
+        now,
+        timeout: settings.sysctl(expiration).wrapping_mul(tables.hz()),
+        control: service_id,
+        mark: now,
+        serial,
     });
     if inserted.outcome == Outcome::New {
         dest.add(dest_state::MAPPINGS, 1);
@@ -91,7 +86,7 @@ pub fn moved<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service_id: 
     if super::mapping_kind(service.scheduler) != LBLC {
         return false;
     }
-    let Some(entry) = tables.find_kept(|flow| fill_flow(flow, packet.dst, service, LBLC)) else {
+    let Some(entry) = tables.find_kept(|| flow(packet.dst, service, LBLC)) else {
         return false;
     };
     let from = entry.dest();

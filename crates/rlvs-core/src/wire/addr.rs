@@ -6,6 +6,8 @@ use super::be::Be32;
 pub trait Addr: Copy + Eq {
     /// 1 for IPv4, 4 for IPv6.
     const WORDS: usize;
+    /// 4 or 6, as in the header's version field.
+    const FAMILY: u8;
     /// Word `i` < `WORDS`, in memory order.
     fn word(self, i: usize) -> Be32;
     fn from_words(words: impl Fn(usize) -> Be32) -> Self;
@@ -26,6 +28,7 @@ pub trait Addr: Copy + Eq {
 /// An IPv4 address is its 32 bits.
 impl Addr for Be32 {
     const WORDS: usize = 1;
+    const FAMILY: u8 = 4;
     #[inline(always)]
     fn word(self, _: usize) -> Be32 {
         self
@@ -39,6 +42,7 @@ impl Addr for Be32 {
 /// An IPv6 address.
 impl Addr for [Be32; 4] {
     const WORDS: usize = 4;
+    const FAMILY: u8 = 6;
     #[inline(always)]
     fn word(self, i: usize) -> Be32 {
         self[i & 3]

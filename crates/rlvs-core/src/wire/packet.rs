@@ -207,7 +207,7 @@ pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), S
 
 /// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768); ports and chunk of SCTP.
 #[inline(always)]
-fn read_ports<F: Frame, A>(frame: F, at: usize, packet: &mut Packet<A>) -> Result<(), Skip> {
+fn read_ports<F: Frame, A: Addr>(frame: F, at: usize, packet: &mut Packet<A>) -> Result<(), Skip> {
     if packet.proto == ip_proto::TCP {
         let l4 = frame.view(at, 20).ok_or(Skip::Malformed)?;
         if packet.l4_len() < 20 {
@@ -231,7 +231,7 @@ fn read_ports<F: Frame, A>(frame: F, at: usize, packet: &mut Packet<A>) -> Resul
         }
         (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
         packet.chunk = sctp::deciding_chunk(frame, at, l4);
-    } else if packet.proto == ip_proto::ICMP || packet.proto == ip_proto::ICMPV6 {
+    } else if packet.proto == if A::WORDS == 1 { ip_proto::ICMP } else { ip_proto::ICMPV6 } {
         return Err(Skip::Icmp);
     } else {
         return Err(Skip::OtherProtocol);

@@ -4,14 +4,13 @@
 //! sender from the address it was for.
 
 use crate::family::Family;
-use crate::sum::sum_bytes;
+use crate::sum::sum_when_completed;
 use crate::tables::{Kernel, Tc};
 use crate::tc::leave;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC};
 use aya_ebpf::helpers::generated as helpers;
 use rlvs_core::fwd::{self, Edit};
 use rlvs_core::path::{Hop, Tables, hop_flag};
-use rlvs_core::wire::checksum::add;
 use rlvs_core::wire::{Packet, eth, icmp};
 
 const IP: u32 = eth::HEADER_LEN as u32;
@@ -48,23 +47,12 @@ fn make<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, error: icmp::Error, 
             return None;
         }
     }
-    A::store_error(skb, packet, error, id, quote, quoted_sum(skb, packet, quote))
+    // The kernel will complete the packet's own checksum inside the quote, after ours is made.
+    let sum = sum_when_completed(skb, packet, IP + room::<A>(), quote);
+    A::store_error(skb, packet, error, id, quote, sum)
 }
 
 /// Bytes in front of the quote: an IP and an ICMP header.
 const fn room<A: Family>() -> u32 {
     (A::HEADER_LEN + icmp::HEADER_LEN) as u32
-}
-
-/// The sum over the quote. Where the kernel has still to complete the packet's checksum it will do so inside the
-/// quote, when ours is already made: but after completion the transport part sums to the complement of what the
-/// field holds now, whatever its data, so the sum is known beforehand.
-#[inline(always)]
-fn quoted_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: u32) -> u32 {
-    let at = IP + room::<A>();
-    if packet.checksum_looks_partial() {
-        let header_len = packet.l4_at.wrapping_sub(packet.ip_at) as u32;
-        return add(sum_bytes(skb, at, header_len, 0), !packet.l4_check.0 as u32 & 0xffff);
-    }
-    sum_bytes(skb, at, quote, 0)
 }

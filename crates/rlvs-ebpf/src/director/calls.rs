@@ -1,13 +1,14 @@
 //! SIP messages: reading their Call-ID in TC, and keeping its text for listings.
 
 use crate::maps::{self, MESSAGE_LEN, Message};
+use crate::steps::tables;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
+use rlvs_core::conn::{Sets, Step};
 use rlvs_core::maps::CALL_ID_LEN;
-use rlvs_core::mem::Mem;
 use rlvs_core::proto::sip::{LOOKED_AT, Reader};
-use rlvs_core::wire::ip_proto;
+use rlvs_core::wire::{Be32, ip_proto};
 
 /// Is a service there that asks for it, and is the packet of a protocol that may have it?
 #[inline(always)]
@@ -15,21 +16,19 @@ pub fn are_asked_for(proto: u8) -> bool {
     proto == ip_proto::UDP && maps::SETTINGS.get(0).is_some_and(|s| s.sip_services != 0)
 }
 
-/// What the call of a message is known by that begins at this offset of the packet, 0 for none.
+/// What the call of a message is known by, 0 for none: one of `len` bytes that begins at this offset of the packet.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn rlvs_call_of(skb: *mut __sk_buff, at: u32) -> u64 {
+pub extern "C" fn rlvs_call_of(skb: *mut __sk_buff, at: u32, len: u32) -> u64 {
     let Some(message) = maps::MESSAGE.get_ptr_mut(0) else {
         return 0;
     };
     // SAFETY: this processor's own, see `Scratch`.
     let message = unsafe { &mut *message };
-    // SAFETY: the context of the running program.
-    let len = unsafe { (&raw const (*skb).len).read_volatile() };
-    if len <= at {
+    if len == 0 {
         return 0;
     }
-    let len = (len - at).min(LOOKED_AT);
+    let len = len.min(LOOKED_AT);
     // The same number, in a form that shows the verifier of Linux 6.1 that it is not 0.
     let len = (core::hint::black_box(len.wrapping_sub(1)) & (MESSAGE_LEN as u32 - 1)) + 1;
     // SAFETY: the buffer is as long as the masked length can be.
@@ -39,12 +38,9 @@ pub extern "C" fn rlvs_call_of(skb: *mut __sk_buff, at: u32) -> u64 {
     if read != 0 {
         return 0;
     }
-    let zero = zero();
-    let mut reading = Reading { message, reader: Reader::new(maps::SEED.load(), zero), len };
-    // SAFETY: the callback gets the pointer to `reading`, which outlives the loop.
-    unsafe {
-        helpers::bpf_loop(LOOKED_AT, take_byte as *const () as *mut c_void, (&raw mut reading).cast(), 0)
-    };
+    let tables = tables::<Be32>();
+    let mut reading = Reading { message, reader: Reader::new(tables.seed(), tables.unknown(0)), len };
+    tables.repeat(LOOKED_AT, &mut reading);
     let reader = reading.reader;
     let call = reader.call();
     if call != 0 {
@@ -57,36 +53,28 @@ pub extern "C" fn rlvs_call_of(skb: *mut __sk_buff, at: u32) -> u64 {
     call
 }
 
-/// 0, which the verifier does not know: see `Sets::unknown`.
-#[inline(always)]
-fn zero() -> u32 {
-    use rlvs_core::maps::global::ZERO;
-    // SAFETY: the value of `GLOBAL`.
-    let global = maps::GLOBAL.get_ptr_mut(0).map(|p| unsafe { crate::memory::Words::<63>::new(p) });
-    global.map_or(0, |g| g.load(ZERO))
-}
-
 struct Reading {
     message: *mut Message,
     reader: Reader,
     len: u32,
 }
 
-unsafe extern "C" fn take_byte(_: u64, reading: *mut c_void) -> i64 {
-    // SAFETY: the pointer that `rlvs_call_of` gave to `bpf_loop`.
-    let reading = unsafe { &mut *reading.cast::<Reading>() };
-    let at = reading.reader.at();
-    if at >= reading.len {
-        return 1;
+impl Step for Reading {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        let at = self.reader.at();
+        if at >= self.len {
+            return true;
+        }
+        // SAFETY: masked to the buffer.
+        let byte = unsafe {
+            (&raw const (*self.message).bytes)
+                .cast::<u8>()
+                .add(at as usize & (MESSAGE_LEN - 1))
+                .read_volatile()
+        };
+        self.reader.read(byte)
     }
-    // SAFETY: masked to the buffer.
-    let byte = unsafe {
-        (&raw const (*reading.message).bytes)
-            .cast::<u8>()
-            .add(at as usize & (MESSAGE_LEN - 1))
-            .read_volatile()
-    };
-    reading.reader.read(byte) as i64
 }
 
 /// Keeps the Call-ID that was read last, under the template's key.

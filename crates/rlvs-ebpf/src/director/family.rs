@@ -3,13 +3,10 @@
 //! Everything else is written once, for any [`Family`]. A packet's family is known from its frame's type on, so IPv4 pays
 //! nothing for IPv6.
 
-use crate::frame::At;
+use crate::frame::{At, Bytes};
 use crate::maps;
-use crate::related::Related;
 use crate::steps::{self, Steps};
-use crate::tc::{self, store};
-use crate::trace::Trace;
-use crate::xdp;
+use crate::tc::store;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, bpf_fib_lookup};
 use aya_ebpf::maps::Array;
 use rlvs_core::conn::entry::NewEntry;
@@ -17,14 +14,16 @@ use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::fwd::Rewritten;
 use rlvs_core::maps::global;
 use rlvs_core::path::Plan;
-use rlvs_core::wire::{Addr, Be16, Be32, Packet, checksum, eth, icmp, ip_proto, ipv4, ipv6};
+use rlvs_core::wire::{
+    Addr, Be16, Be32, Packet, Quote, Skip, checksum, eth, icmp, ip_proto, ipv4, ipv6, read_quote, read_quote6,
+};
 
 /// An IPv6 address.
 pub type Six = [Be32; 4];
 
 const IP: usize = eth::HEADER_LEN;
 
-pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Related + Trace {
+pub trait Family: Addr + Steps<Self> {
     /// The number of the family in the kernel's interfaces.
     const NUMBER: u8;
     /// Bytes of a header without options or extensions.
@@ -43,12 +42,12 @@ pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Relate
     fn outbound(flow: impl FnOnce() -> Flow<Self>) -> u64;
 
     /// The id of a template or mapping.
-    fn kept(fill: impl FnOnce(&mut Flow<Self>)) -> u64;
+    fn kept(flow: impl FnOnce() -> Flow<Self>) -> u64;
 
     /// What is large goes where the family has room for it: on the stack, or in [`Scratch`](maps::Scratch).
     fn settled(flow: &Flow<Self>) -> Option<&Flow<Self>>;
     fn with_entry<R>(
-        fill: impl FnOnce(&mut NewEntry<Self>),
+        new: impl FnOnce() -> NewEntry<Self>,
         work: impl FnOnce(&NewEntry<Self>) -> R,
     ) -> Option<R>;
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Self>) -> R) -> Option<R>;
@@ -66,6 +65,10 @@ pub trait Family: Addr + Steps<Self> + tc::SecondHalf + xdp::SecondHalf + Relate
         new: &Rewritten,
         addresses: (Self, Self),
     ) -> Option<()>;
+
+    /// Reads what an ICMP error quotes, into a place that the family has for it.
+    fn read_quote(frame: Bytes, packet: &Packet<Self>, quote: &mut Quote<Self>) -> Result<(), Skip>;
+    fn with_quote<R>(work: impl FnOnce(&mut Quote<Self>) -> R) -> Option<R>;
 
     /// TC: writes the IP and ICMP headers of an error to the packet's sender; `id` is a random number, `sum` that of the
     /// quote, `quote` its length.
@@ -109,10 +112,8 @@ impl Family for Be32 {
     }
 
     #[inline(always)]
-    fn kept(fill: impl FnOnce(&mut Flow<Be32>)) -> u64 {
-        let mut flow = Flow::empty();
-        fill(&mut flow);
-        <Be32 as Steps<Be32>>::find_kept(&flow)
+    fn kept(flow: impl FnOnce() -> Flow<Be32>) -> u64 {
+        <Be32 as Steps<Be32>>::find_kept(&flow())
     }
 
     #[inline(always)]
@@ -121,12 +122,10 @@ impl Family for Be32 {
     }
     #[inline(always)]
     fn with_entry<R>(
-        fill: impl FnOnce(&mut NewEntry<Be32>),
+        new: impl FnOnce() -> NewEntry<Be32>,
         work: impl FnOnce(&NewEntry<Be32>) -> R,
     ) -> Option<R> {
-        let mut new = NewEntry::empty();
-        fill(&mut new);
-        Some(work(&new))
+        Some(work(&new()))
     }
     #[inline(always)]
     fn with_plan<R>(work: impl FnOnce(&mut Plan<Be32>) -> R) -> Option<R> {
@@ -164,6 +163,15 @@ impl Family for Be32 {
         let check = new.ip_check.bytes();
         let ttl_word = Be32::from_bytes([new.ttl, packet.proto, check[0], check[1]]);
         store(skb, (IP + ipv4::TTL_AT) as u32, &[ttl_word, src, dst], 0)
+    }
+
+    #[inline(always)]
+    fn read_quote(frame: Bytes, packet: &Packet<Be32>, quote: &mut Quote<Be32>) -> Result<(), Skip> {
+        read_quote(frame, packet, quote)
+    }
+    #[inline(always)]
+    fn with_quote<R>(work: impl FnOnce(&mut Quote<Be32>) -> R) -> Option<R> {
+        Some(work(&mut Quote::empty()))
     }
 
     #[inline(always)]
@@ -208,16 +216,16 @@ impl Family for Six {
 
     #[inline(always)]
     fn inbound(flow: impl FnOnce() -> Flow<Six>) -> u64 {
-        ask_about(|place| *place = flow(), |flow| steps::rlvs6_find_inbound(flow))
+        ask_about(flow, |flow| steps::rlvs6_find_inbound(flow))
     }
     #[inline(always)]
     fn outbound(flow: impl FnOnce() -> Flow<Six>) -> u64 {
-        ask_about(|place| *place = flow(), |flow| steps::rlvs6_find_outbound(flow))
+        ask_about(flow, |flow| steps::rlvs6_find_outbound(flow))
     }
 
     #[inline(always)]
-    fn kept(fill: impl FnOnce(&mut Flow<Six>)) -> u64 {
-        ask_about(fill, |flow| <Six as Steps<Six>>::find_kept(flow))
+    fn kept(flow: impl FnOnce() -> Flow<Six>) -> u64 {
+        ask_about(flow, |flow| <Six as Steps<Six>>::find_kept(flow))
     }
 
     #[inline(always)]
@@ -228,11 +236,11 @@ impl Family for Six {
     }
     #[inline(always)]
     fn with_entry<R>(
-        fill: impl FnOnce(&mut NewEntry<Six>),
+        new: impl FnOnce() -> NewEntry<Six>,
         work: impl FnOnce(&NewEntry<Six>) -> R,
     ) -> Option<R> {
         let scratch = maps::scratch()?;
-        fill(&mut scratch.entry);
+        scratch.entry = new();
         // Read back from there when it is needed; the compiler would rather keep copies on the stack.
         Some(work(core::hint::black_box(&scratch.entry)))
     }
@@ -282,6 +290,15 @@ impl Family for Six {
     }
 
     #[inline(always)]
+    fn read_quote(frame: Bytes, packet: &Packet<Six>, quote: &mut Quote<Six>) -> Result<(), Skip> {
+        read_quote6(frame, packet, quote)
+    }
+    #[inline(always)]
+    fn with_quote<R>(work: impl FnOnce(&mut Quote<Six>) -> R) -> Option<R> {
+        Some(work(&mut maps::scratch()?.quote))
+    }
+
+    #[inline(always)]
     fn store_error(
         skb: *mut __sk_buff,
         packet: &Packet<Six>,
@@ -303,11 +320,11 @@ impl Family for Six {
 
 /// The flow is written where it stays, not on the stack first.
 #[inline(always)]
-fn ask_about(fill: impl FnOnce(&mut Flow<Six>), question: impl FnOnce(&Flow<Six>) -> u64) -> u64 {
+fn ask_about(flow: impl FnOnce() -> Flow<Six>, question: impl FnOnce(&Flow<Six>) -> u64) -> u64 {
     let Some(scratch) = maps::scratch() else {
         return steps::NOBODY;
     };
-    fill(&mut scratch.flow);
+    scratch.flow = flow();
     question(&scratch.flow)
 }
 

@@ -1,6 +1,7 @@
 //! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
 
 use crate::family::Six;
+use crate::sum;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_timer};
 use aya_ebpf::btf_maps;
@@ -72,6 +73,10 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: see `Scratch`; zeroes are a value of it.
     SCRATCH6.get_ptr_mut(0).map(|p| unsafe { &mut *p })
 }
+
+/// The bytes that are being summed, on each processor.
+#[map]
+pub static STRETCH: PerCpuArray<[u8; sum::CHUNK]> = PerCpuArray::with_max_entries(1, 0);
 
 /// What `rlvs trace` asks for, and its answers.
 #[map]

@@ -111,24 +111,16 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     }
     #[inline(always)]
     fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Words<255>>> {
-        let flow = || Flow {
-            client: client.0,
-            virtual_addr: server.0,
-            client_port: client.1,
-            virtual_port: server.1,
-            proto,
-            call: 0,
-        };
-        found(self, A::outbound(flow))
+        found(self, A::outbound(|| Flow::of_reply(proto, server, client)))
     }
     #[inline(always)]
-    fn find_kept(&self, fill: impl FnOnce(&mut Flow<A>)) -> Option<Entry<A, Words<255>>> {
-        found(self, A::kept(fill))
+    fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Words<255>>> {
+        found(self, A::kept(flow))
     }
     #[inline(always)]
-    fn insert(&self, fill: impl FnOnce(&mut NewEntry<A>)) -> Inserted {
+    fn insert(&self, new: impl FnOnce() -> NewEntry<A>) -> Inserted {
         let full = Inserted { outcome: Outcome::Full, id: NONE, word: Word(0) };
-        A::with_entry(fill, |new| conn::insert(self, new)).unwrap_or(full)
+        A::with_entry(new, |new| conn::insert(self, new)).unwrap_or(full)
     }
     #[inline(always)]
     fn settled<'f>(&self, flow: &'f Flow<A>) -> Option<&'f Flow<A>> {

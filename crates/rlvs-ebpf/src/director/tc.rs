@@ -48,7 +48,7 @@ fn run(skb: *mut __sk_buff) -> i32 {
     match EtherType(Be16(protocol as u16)) {
         EtherType::IPV4 => {
             let mut packet = Packet::<Be32>::empty();
-            let kind = reads(skb, |frame| read(frame, &mut packet));
+            let kind = read_as(reading(skb, HEADERS, |frame| read(frame, &mut packet)));
             carry_out_kind(skb, kind, &mut packet)
         }
         EtherType::IPV6 => match maps::scratch() {
@@ -72,7 +72,7 @@ const ICMP: ReadAs = 2;
 fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Packet<A>) -> i32 {
     match kind {
         OURS => carry_out(skb, packet),
-        ICMP => A::related(skb, packet) as i32,
+        ICMP => A::tc_related(skb, packet) as i32,
         _ => TC_ACT_OK,
     }
 }
@@ -80,24 +80,28 @@ fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Pac
 /// A function of its own: it shares no stack with what follows.
 #[inline(never)]
 fn reads6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> ReadAs {
-    reads(skb, |frame| read6(frame, packet))
+    read_as(reading(skb, HEADERS, |frame| read6(frame, packet)))
 }
 
-/// Can the packet be read? The headers may not lie in the linear part: then has them moved there, and tries once more.
+/// Reads a packet. Its first `len` bytes may not all lie in the linear part: then has them moved there, and tries once more.
 #[inline(always)]
-fn reads(skb: *mut __sk_buff, mut read: impl FnMut(Bytes) -> Result<(), Skip>) -> ReadAs {
+pub fn reading(
+    skb: *mut __sk_buff,
+    len: u32,
+    mut read: impl FnMut(Bytes) -> Result<(), Skip>,
+) -> Result<(), Skip> {
     match read(bytes(skb)) {
         Err(Skip::Malformed) => {
             // SAFETY: the context of the running program.
             unsafe {
-                let len = (&raw const (*skb).len).read_volatile();
-                if helpers::bpf_skb_pull_data(skb, len.min(HEADERS)) != 0 {
-                    return NOTHING;
+                let all = (&raw const (*skb).len).read_volatile();
+                if helpers::bpf_skb_pull_data(skb, all.min(len)) != 0 {
+                    return Err(Skip::Malformed);
                 }
             }
-            read_as(read(bytes(skb)))
+            read(bytes(skb))
         }
-        other => read_as(other),
+        other => other,
     }
 }
 
@@ -111,7 +115,7 @@ fn read_as(result: Result<(), Skip>) -> ReadAs {
 }
 
 #[inline(always)]
-pub fn bytes(skb: *mut __sk_buff) -> Bytes {
+fn bytes(skb: *mut __sk_buff) -> Bytes {
     // SAFETY: the context of the running program.
     unsafe {
         Bytes {
@@ -134,7 +138,8 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     let mut located = A::locate(packet, now);
     if located == Located::New.code() {
         if calls::are_asked_for(packet.proto) {
-            packet.call = calls::rlvs_call_of(skb, packet.l4_at as u32 + UDP_LEN);
+            let len = packet.l4_len() as u32;
+            packet.call = calls::rlvs_call_of(skb, packet.l4_at as u32 + UDP_LEN, len.wrapping_sub(UDP_LEN));
         }
         located = A::open(packet, now);
     }
@@ -144,73 +149,9 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     A::tc_finish(skb, packet, located, now) as i32
 }
 
-/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
-/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
-pub trait SecondHalf: Sized {
-    fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
-    fn tc_decide(
-        skb: *mut __sk_buff,
-        packet: *const Packet<Self>,
-        located: u64,
-        now: u32,
-        plan: *mut Plan<Self>,
-    ) -> u64;
-}
-
-macro_rules! second_half {
-    ($family:ty, $finish:ident, $decide:ident) => {
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $finish(
-            skb: *mut __sk_buff,
-            packet: *const Packet<$family>,
-            located: u64,
-            now: u32,
-        ) -> u64 {
-            // SAFETY: null, or a packet of the caller's.
-            match unsafe { packet.as_ref() } {
-                Some(packet) => finish(skb, packet, located, now) as u64,
-                None => TC_ACT_OK as u64,
-            }
-        }
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $decide(
-            skb: *mut __sk_buff,
-            packet: *const Packet<$family>,
-            located: u64,
-            now: u32,
-            plan: *mut Plan<$family>,
-        ) -> u64 {
-            // SAFETY: null, or the caller's.
-            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
-                Some((packet, plan)) => decide(skb, packet, located, now, plan),
-                None => Decision::PASS.0,
-            }
-        }
-        impl SecondHalf for $family {
-            #[inline(always)]
-            fn tc_finish(skb: *mut __sk_buff, packet: *const Packet<$family>, located: u64, now: u32) -> u64 {
-                $finish(skb, packet, located, now)
-            }
-            #[inline(always)]
-            fn tc_decide(
-                skb: *mut __sk_buff,
-                packet: *const Packet<$family>,
-                located: u64,
-                now: u32,
-                plan: *mut Plan<$family>,
-            ) -> u64 {
-                $decide(skb, packet, located, now, plan)
-            }
-        }
-    };
-}
-second_half!(Be32, rlvs_tc_finish, rlvs_tc_decide);
-second_half!(Six, rlvs6_tc_finish, rlvs6_tc_decide);
-
+/// The second half of the story, and what comes of it (`TC_ACT_…`).
 #[inline(always)]
-fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
+pub fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
     A::with_plan(|plan| finish_with(skb, packet, located, now, plan)).unwrap_or(TC_ACT_OK)
 }
 
@@ -225,7 +166,10 @@ fn finish_with<A: Family>(
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
-    let decision = Decision(A::tc_decide(skb, packet, located, now, plan));
+    let mut decision = Decision(A::tc_decide(skb, packet, located, now, plan));
+    if decision == Decision::FORWARD && apply(skb, packet, plan).is_none() {
+        decision = Decision::drop(DropReason::EditFailed);
+    }
     trace::note(packet, located, decision, plan, Layer::Stack, ifindex);
     match decision.verdict() {
         Verdict::Pass | Verdict::Up => TC_ACT_OK,
@@ -237,18 +181,13 @@ fn finish_with<A: Family>(
             count_drop(reason);
             answer(skb, packet, error, &tables, &mut plan.hop)
         }
-        Verdict::Forward => match apply(skb, packet, plan) {
-            Some(()) => leave(skb, &plan.hop),
-            None => {
-                count_drop(DropReason::EditFailed);
-                TC_ACT_SHOT
-            }
-        },
+        Verdict::Forward => leave(skb, &plan.hop),
     }
 }
 
+/// What becomes of the packet: the code of a [`Decision`].
 #[inline(always)]
-fn decide<A: Family>(
+pub fn decide<A: Family>(
     skb: *mut __sk_buff,
     packet: &Packet<A>,
     located: u64,

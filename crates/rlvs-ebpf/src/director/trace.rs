@@ -1,6 +1,6 @@
 //! Telling `rlvs trace` about packets. While nobody asks, a packet pays for one look at a word.
 
-use crate::family::{Family, Six};
+use crate::family::Family;
 use crate::maps;
 use crate::steps::tables;
 use crate::tables::jiffies;
@@ -29,47 +29,9 @@ pub fn note<A: Family>(
     }
 }
 
-/// The same as global functions, so that the verifier looks at them once.
-pub trait Trace: Sized {
-    fn trace(packet: *const Packet<Self>, located: u64, decision: u64, layer_and_if: u64, to_if: u32);
-}
-
-macro_rules! trace {
-    ($family:ty, $name:ident) => {
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $name(
-            packet: *const Packet<$family>,
-            located: u64,
-            decision: u64,
-            layer_and_if: u64,
-            to_if: u32,
-        ) -> u64 {
-            // SAFETY: null, or a packet of the caller's.
-            if let Some(packet) = unsafe { packet.as_ref() } {
-                tell(packet, located, Decision(decision), layer_and_if, to_if);
-            }
-            0
-        }
-        impl Trace for $family {
-            #[inline(always)]
-            fn trace(
-                packet: *const Packet<$family>,
-                located: u64,
-                decision: u64,
-                layer_and_if: u64,
-                to_if: u32,
-            ) {
-                $name(packet, located, decision, layer_and_if, to_if);
-            }
-        }
-    };
-}
-trace!(Be32, rlvs_trace);
-trace!(Six, rlvs6_trace);
-
+/// Somebody asks.
 #[inline(always)]
-fn tell<A: Family>(packet: &Packet<A>, located: u64, decision: Decision, layer_and_if: u64, to_if: u32) {
+pub fn tell<A: Family>(packet: &Packet<A>, located: u64, decision: Decision, layer_and_if: u64, to_if: u32) {
     let Some(config) = maps::TRACE.get_ptr_mut(0) else {
         return;
     };
@@ -97,7 +59,7 @@ fn tell<A: Family>(packet: &Packet<A>, located: u64, decision: Decision, layer_a
         (*e).len = packet.total_len;
         (*e).from_if = layer_and_if as u32;
         (*e).to_if = to_if;
-        (*e).family = if A::WORDS == 1 { 4 } else { 6 };
+        (*e).family = A::FAMILY;
         (*e).protocol = packet.proto;
         (*e).tcp_flags = packet.tcp_flags;
         (*e).layer = (layer_and_if >> 32) as u8;

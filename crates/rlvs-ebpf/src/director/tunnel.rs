@@ -2,7 +2,7 @@
 
 use crate::family::Family;
 use crate::maps;
-use crate::sum::sum_bytes;
+use crate::sum::sum_when_completed;
 use crate::tc::store;
 use aya_ebpf::bindings::{
     __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
@@ -12,7 +12,6 @@ use aya_ebpf::helpers::generated as helpers;
 use rlvs_core::fwd::tun::{self, Encap, outer};
 use rlvs_core::fwd::{self, Edit};
 use rlvs_core::maps::DestConfig;
-use rlvs_core::wire::checksum::add;
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Packet, ip_proto, ipv4, ipv6};
 
@@ -24,7 +23,7 @@ pub fn encapsulate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &E
     let dest = maps::DEST.get(encap.dest)?;
     let new = fwd::rewritten(packet, &Edit::nothing());
     A::store_head(skb, packet, &new, (packet.src, packet.dst))?;
-    let sum = if encap.summed { inner_sum(skb, packet) } else { 0 };
+    let sum = if encap.summed { sum_when_completed(skb, packet, IP, packet.total_len as u32) } else { 0 };
     // SAFETY: the context of the running program.
     let made = unsafe {
         let flags = room_flags(packet.proto, dest) as u64;
@@ -66,15 +65,4 @@ fn room_flags(proto: u8, dest: &DestConfig) -> u32 {
     };
     let fixed = if proto == ip_proto::TCP { 0 } else { BPF_F_ADJ_ROOM_FIXED_GSO };
     outer | shim | fixed
-}
-
-/// The sum over the packet, as it will be when the kernel has completed its checksum: then the transport part sums to the
-/// complement of what the field holds before, whatever its data.
-#[inline(always)]
-fn inner_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) -> u32 {
-    let partial = packet.checksum_looks_partial();
-    let header_len = packet.l4_at.wrapping_sub(packet.ip_at);
-    let len = if partial { header_len } else { packet.total_len };
-    let start = if partial { !packet.l4_check.0 as u32 & 0xffff } else { 0 };
-    add(sum_bytes(skb, IP, len as u32, 0), start)
 }

@@ -68,78 +68,9 @@ fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
     A::xdp_finish(context, packet, located, now) as u32
 }
 
-/// The second half of the story and what comes of it, and its first step, what becomes of the packet (the code of a
-/// [`Decision`]): global functions for each family, so that the verifier looks at them once.
-pub trait SecondHalf: Sized {
-    fn xdp_finish(context: *mut xdp_md, packet: *const Packet<Self>, located: u64, now: u32) -> u64;
-    fn xdp_decide(
-        context: *mut xdp_md,
-        packet: *const Packet<Self>,
-        located: u64,
-        now: u32,
-        plan: *mut Plan<Self>,
-    ) -> u64;
-}
-
-macro_rules! second_half {
-    ($family:ty, $finish:ident, $decide:ident) => {
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $finish(
-            context: *mut xdp_md,
-            packet: *const Packet<$family>,
-            located: u64,
-            now: u32,
-        ) -> u64 {
-            // SAFETY: null, or a packet of the caller's.
-            match unsafe { packet.as_ref() } {
-                Some(packet) => finish(context, packet, located, now) as u64,
-                None => XDP_PASS as u64,
-            }
-        }
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $decide(
-            context: *mut xdp_md,
-            packet: *const Packet<$family>,
-            located: u64,
-            now: u32,
-            plan: *mut Plan<$family>,
-        ) -> u64 {
-            // SAFETY: null, or the caller's.
-            match unsafe { packet.as_ref().zip(plan.as_mut()) } {
-                Some((packet, plan)) => decide(context, packet, located, now, plan),
-                None => Decision::PASS.0,
-            }
-        }
-        impl SecondHalf for $family {
-            #[inline(always)]
-            fn xdp_finish(
-                context: *mut xdp_md,
-                packet: *const Packet<$family>,
-                located: u64,
-                now: u32,
-            ) -> u64 {
-                $finish(context, packet, located, now)
-            }
-            #[inline(always)]
-            fn xdp_decide(
-                context: *mut xdp_md,
-                packet: *const Packet<$family>,
-                located: u64,
-                now: u32,
-                plan: *mut Plan<$family>,
-            ) -> u64 {
-                $decide(context, packet, located, now, plan)
-            }
-        }
-    };
-}
-second_half!(Be32, rlvs_xdp_finish, rlvs_xdp_decide);
-second_half!(Six, rlvs6_xdp_finish, rlvs6_xdp_decide);
-
+/// The second half of the story, and what comes of it (`XDP_…`).
 #[inline(always)]
-fn finish<A: Family>(context: *mut xdp_md, packet: &Packet<A>, located: u64, now: u32) -> u32 {
+pub fn finish<A: Family>(context: *mut xdp_md, packet: &Packet<A>, located: u64, now: u32) -> u32 {
     A::with_plan(|plan| finish_with(context, packet, located, now, plan)).unwrap_or(XDP_PASS)
 }
 
@@ -152,7 +83,10 @@ fn finish_with<A: Family>(
     plan: &mut Plan<A>,
 ) -> u32 {
     let (frame, ifindex) = bounds(context);
-    let decision = Decision(A::xdp_decide(context, packet, located, now, plan));
+    let mut decision = Decision(A::xdp_decide(context, packet, located, now, plan));
+    if decision == Decision::FORWARD && applied(context, frame, packet, plan).is_none() {
+        decision = Decision::drop(DropReason::EditFailed);
+    }
     trace::note(packet, located, decision, plan, Layer::Driver, ifindex);
     match decision.verdict() {
         Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
@@ -160,20 +94,15 @@ fn finish_with<A: Family>(
             count_drop(reason);
             XDP_DROP
         }
-        Verdict::Forward => match applied(context, frame, packet, plan) {
-            Some(()) if plan.hop.ifindex == ifindex => XDP_TX,
-            // SAFETY: plain numbers.
-            Some(()) => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
-            None => {
-                count_drop(DropReason::EditFailed);
-                XDP_DROP
-            }
-        },
+        Verdict::Forward if plan.hop.ifindex == ifindex => XDP_TX,
+        // SAFETY: plain numbers.
+        Verdict::Forward => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as u32 },
     }
 }
 
+/// What becomes of the packet: the code of a [`Decision`].
 #[inline(always)]
-fn decide<A: Family>(
+pub fn decide<A: Family>(
     context: *mut xdp_md,
     packet: &Packet<A>,
     located: u64,

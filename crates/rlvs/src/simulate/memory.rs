@@ -5,14 +5,12 @@
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, SET_WORDS, Sets, Step};
-use rlvs_core::maps::sysctl;
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, ServiceKey, Settings,
-    dest_state, global, sched_state, stats,
+    BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state, global,
+    sched_state, stats,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::{Candidate, Decision, Hop, Layer, Look, Plan, Tables, hop_flag};
-use rlvs_core::proto;
 use rlvs_core::wire::{Be32, Packet};
 use std::cell::Cell;
 
@@ -47,21 +45,11 @@ impl Memory {
         let sets = (connections * 2 / conn::WAYS).next_power_of_two().max(64);
         let words = |n: usize| vec![Cell::new(0); n];
         let settings = Settings {
-            timeouts: proto::DEFAULT_TIMEOUT_SECS.map(|secs| secs * HZ),
-            sysctl: sysctl::DEFAULTS,
             services: [1, 0],
-            port_zero_services: 0,
-            ftp_services: 0,
-            mark_services: 0,
-            mark_rules: 0,
-            unprivileged_port: 1024,
-            layout: LAYOUT_VERSION,
             service_slots: 1,
             dest_slots: dests as u32,
             next_serial: 2,
-            sip_services: 0,
-            carried: [0; 5],
-            seed: 0,
+            ..Settings::new(HZ)
         };
         Memory {
             settings,

@@ -3,8 +3,7 @@
 use super::Word;
 use crate::conn::Flow;
 use crate::conn::hash::{self, Place};
-use crate::maps::NONE;
-use crate::wire::{Addr, Be16, Be32};
+use crate::wire::{Addr, Be16};
 
 /// What a new entry holds.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +15,7 @@ pub struct NewEntry<A> {
     pub dest: u32,
     pub now: u32,
     pub timeout: u32,
-    /// A link to the template it belongs to, or [`NONE`]; of a mapping, its service.
+    /// A link to the template it belongs to, or [`NONE`](crate::maps::NONE); of a mapping, its service.
     pub control: u32,
     /// Firewall mark; of a template 0 connections; of a mapping the time of its last change.
     pub mark: u32,
@@ -25,24 +24,6 @@ pub struct NewEntry<A> {
 }
 
 impl<A: Addr> NewEntry<A> {
-    /// To be filled in, field by field: a whole one on its way from one place to another would need room on the stack.
-    #[inline(always)]
-    pub fn empty() -> NewEntry<A> {
-        let none = A::from_words(|_| Be32(0));
-        NewEntry {
-            flow: Flow::empty(),
-            dest_addr: none,
-            dest_port: Be16(0),
-            word: Word(0),
-            dest: NONE,
-            now: 0,
-            timeout: 0,
-            control: NONE,
-            mark: 0,
-            serial: 0,
-        }
-    }
-
     /// Where it belongs.
     #[inline(always)]
     pub fn place(&self, seed: u64) -> Place {

@@ -11,6 +11,7 @@
 //! sums like `--tun-csum`. Ours is always the latter: a receiver understands both.
 
 use super::ipip::inner_proto;
+use crate::conn::hash::mix;
 use crate::wire::checksum::{add, finish};
 use crate::wire::{Addr, Be16, Be32, Packet};
 
@@ -43,10 +44,9 @@ pub fn header<A: Addr>(packet: &Packet<A>, port: Be16, summed: bool, pseudo: u32
 /// Always the same for a flow.
 #[inline(always)]
 fn source_port<A: Addr>(packet: &Packet<A>) -> u16 {
-    let ports = (packet.sport.0 as u32) << 16 | packet.dport.0 as u32;
-    let mut h = packet.src.fold() ^ ports.wrapping_mul(0x9e37_79b1) ^ packet.proto as u32;
-    h = (h ^ packet.dst.fold().rotate_left(16)).wrapping_mul(0x85eb_ca6b);
-    h = (h ^ h >> 15).wrapping_mul(0xc2b2_ae35);
+    let addresses = packet.src.fold() as u64 | (packet.dst.fold() as u64) << 32;
+    let ports = packet.sport.0 as u64 | (packet.dport.0 as u64) << 16 | (packet.proto as u64) << 32;
+    let h = mix(mix(addresses) ^ ports) as u32;
     (FIRST_PORT + ((h as u64 * PORTS as u64) >> 32) as u32) as u16
 }
 

@@ -4,19 +4,17 @@
 //! Steps that see an address are here once, for any family; [`Steps`] is what a family has of them as global functions
 //! (`rlvs_…` for IPv4, `rlvs6_…` for IPv6).
 
+mod any;
+
 use crate::family::{Family, Six};
-use crate::maps;
 use crate::tables::{Kernel, Tc};
-use rlvs_core::conn::entry::{NewEntry, Word};
-use rlvs_core::conn::hash::Place;
-use rlvs_core::conn::{self, Entry, Flow};
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use rlvs_core::conn::entry::NewEntry;
+use rlvs_core::conn::{self, Flow};
 use rlvs_core::maps::NONE;
-use rlvs_core::path::persist::{self, Remembered};
-use rlvs_core::path::{
-    Located, Tables, Welcome, close_connection, locate, mark_of, open_conn, open_to, welcome,
-};
+use rlvs_core::path::{Plan, Tables};
 use rlvs_core::proto::{self, View};
-use rlvs_core::sched::{self, Picked, lblc, lblcr, mapping};
+use rlvs_core::sched;
 use rlvs_core::wire::{Be16, Be32, Packet};
 
 /// Nothing found.
@@ -113,176 +111,25 @@ steps! {
     rlvs_moved, rlvs6_moved: moved(packet: *const Packet<A>, service: u32, dest: u32);
     /// Notes that an address got a server.
     rlvs_note, rlvs6_note: note(packet: *const Packet<A>, service: u32, dest: u32, now: u32);
+    /// XDP: the second half of the story, and what comes of it (`XDP_…`).
+    rlvs_xdp_finish, rlvs6_xdp_finish:
+        xdp_finish(context: *mut xdp_md, packet: *const Packet<A>, located: u64, now: u32);
+    /// Its first step, what becomes of the packet: the code of a [`Decision`](rlvs_core::path::Decision).
+    rlvs_xdp_decide, rlvs6_xdp_decide:
+        xdp_decide(context: *mut xdp_md, packet: *const Packet<A>, located: u64, now: u32, plan: *mut Plan<A>);
+    /// TC: the same (`TC_ACT_…`).
+    rlvs_tc_finish, rlvs6_tc_finish:
+        tc_finish(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
+    /// Likewise.
+    rlvs_tc_decide, rlvs6_tc_decide:
+        tc_decide(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32, plan: *mut Plan<A>);
+    /// TC: what becomes of an ICMP packet.
+    rlvs_tc_related, rlvs6_tc_related: tc_related(skb: *mut __sk_buff, packet: *const Packet<A>);
+    /// Tells who traces about a packet.
+    rlvs_trace, rlvs6_trace:
+        trace(packet: *const Packet<A>, located: u64, decision: u64, layer_and_if: u64, to_if: u32);
     /// Notes that the set of servers of an address was changed.
     rlvs_set_changed, rlvs6_set_changed: set_changed(packet: *const Packet<A>, service: u32, now: u32);
-}
-
-/// The steps themselves.
-mod any {
-    use super::*;
-
-    // SAFETY (all pointers below): null, or to a value on the caller's stack.
-
-    #[inline(always)]
-    pub fn find_kept<A: Family>(flow: *const Flow<A>) -> u64 {
-        match unsafe { flow.as_ref() } {
-            Some(flow) => conn::find_kept(&tables(), flow).map_or(NOBODY, |e| e.id as u64),
-            None => NOBODY,
-        }
-    }
-
-    #[inline(always)]
-    pub fn claim<A: Family>(home: u32, step: u32, tag: u32, way: u32) -> u64 {
-        let place = Place { home, step, tag: tag as u8, way: way as u8 };
-        conn::claim::<A, _>(&tables::<A>(), place) as u64
-    }
-
-    #[inline(always)]
-    pub fn rival_wins<A: Family>(new: *const NewEntry<A>, mine: u32) -> u64 {
-        let tables = tables::<A>();
-        match unsafe { new.as_ref() }.zip(Entry::at(&tables, mine)) {
-            Some((new, mine)) => conn::rival_wins(&tables, mine, new) as u64,
-            None => 1,
-        }
-    }
-
-    #[inline(always)]
-    pub fn release<A: Family>(id: u32) -> u64 {
-        let tables = tables::<A>();
-        if let Some(entry) = Entry::at(&tables, id) {
-            conn::release(&tables, entry);
-        }
-        0
-    }
-
-    #[inline(always)]
-    pub fn close<A: Family>(id: u32, seen: u32) -> u64 {
-        let tables = tables::<A>();
-        if let Some(entry) = Entry::at(&tables, id) {
-            close_connection(&tables, entry, Word(seen));
-        }
-        0
-    }
-
-    #[inline(always)]
-    pub fn remembered<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => persist::remembered(packet, &tables(), service, now).map_or(NOBODY, pair),
-            None => NOBODY,
-        }
-    }
-
-    #[inline(always)]
-    pub fn remember<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => persist::remember(packet, &tables(), service, dest, now) as u64,
-            None => NONE as u64,
-        }
-    }
-
-    #[inline(always)]
-    fn pair(r: Remembered) -> u64 {
-        (r.template as u64) << 32 | r.dest as u64
-    }
-
-    #[inline(always)]
-    pub fn locate<A: Family>(packet: *const Packet<A>, now: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => super::locate(packet, &tables(), now).code(),
-            None => Located::Pass.code(),
-        }
-    }
-
-    #[inline(always)]
-    pub fn open<A: Family>(packet: *mut Packet<A>, now: u32) -> u64 {
-        match unsafe { packet.as_mut() } {
-            Some(packet) => open_conn(packet, &tables(), now).code(),
-            None => Located::Pass.code(),
-        }
-    }
-
-    #[inline(always)]
-    pub fn mark<A: Family>(packet: *const Packet<A>) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => mark_of(packet, &tables()) as u64,
-            None => 0,
-        }
-    }
-
-    #[inline(always)]
-    pub fn welcome<A: Family>(packet: *const Packet<A>) -> u64 {
-        match unsafe { packet.as_ref() }.map(|packet| super::welcome(packet, &tables())) {
-            Some(Welcome::To(service)) => service as u64,
-            Some(Welcome::Not(located)) => NOT | located.code(),
-            None => NOT | Located::Pass.code(),
-        }
-    }
-
-    #[inline(always)]
-    pub fn open_to<A: Family>(
-        packet: *const Packet<A>,
-        service: u32,
-        dest: u32,
-        template: u32,
-        now: u32,
-    ) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => {
-                super::open_to(packet, &tables(), service, Remembered { dest, template }, now).code()
-            }
-            None => Located::Pass.code(),
-        }
-    }
-
-    #[inline(always)]
-    pub fn pick_by_hash<A: Family>(packet: *const Packet<A>, service: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => sched::pick_by_hash(packet, &tables(), service).unwrap_or(NONE) as u64,
-            None => NONE as u64,
-        }
-    }
-
-    #[inline(always)]
-    pub fn pick_lblc<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => lblc::pick(packet, &tables(), service, now).map_or(NOBODY, Picked::code),
-            None => NOBODY,
-        }
-    }
-
-    #[inline(always)]
-    pub fn pick_lblcr<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => lblcr::pick(packet, &tables(), service, now).map_or(NOBODY, Picked::code),
-            None => NOBODY,
-        }
-    }
-
-    #[inline(always)]
-    pub fn moved<A: Family>(packet: *const Packet<A>, service: u32, dest: u32) -> u64 {
-        match unsafe { packet.as_ref() } {
-            Some(packet) => mapping::moved(packet, &tables(), service, dest) as u64,
-            None => 0,
-        }
-    }
-
-    #[inline(always)]
-    pub fn note<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, now: u32) -> u64 {
-        if let Some(packet) = unsafe { packet.as_ref() } {
-            mapping::note(packet, &tables(), service, dest, now);
-        }
-        0
-    }
-
-    #[inline(always)]
-    pub fn set_changed<A: Family>(packet: *const Packet<A>, service: u32, now: u32) -> u64 {
-        if let Some(packet) = unsafe { packet.as_ref() }
-            && let Some(service) = maps::SERVICE.get(service)
-        {
-            lblcr::set_changed(packet, &tables(), service, now);
-        }
-        0
-    }
 }
 
 /// The id of the connection of a client's packet. `ports`: client's and virtual port as on the wire.
