@@ -161,7 +161,7 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
                     && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
                     && !packet.checksum_looks_partial()
             }
-            Verdict::Answer(..) => false,
+            Verdict::Answer(..) | Verdict::Split => false,
             _ => true,
         }
     }

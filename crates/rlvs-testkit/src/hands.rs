@@ -2,6 +2,7 @@
 
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
+use rlvs_core::fwd::cut::{Cut, Piece};
 use rlvs_core::fwd::nat::Side;
 use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::path::{
@@ -21,6 +22,8 @@ pub enum Outcome {
     Up,
     Drop(DropReason),
     Sent(Sent),
+    /// In pieces, for it was too large.
+    Split(Vec<Sent>),
     /// Its sender gets an ICMP error instead.
     Answered(DropReason, Sent),
 }
@@ -83,6 +86,14 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
             Outcome::Answered(reason, sent(answer, &plan.hop))
         }
         Verdict::Forward => Outcome::Sent(sent(edited(world, &packet, frame, &plan), &plan.hop)),
+        Verdict::Split if !plan.hop.has(hop_flag::RESOLVED) => {
+            world.count_drop(DropReason::WouldFragment);
+            Outcome::Drop(DropReason::WouldFragment)
+        }
+        Verdict::Split => {
+            let pieces = pieces(&edited(world, &packet, frame, &plan), plan.hop.mtu);
+            Outcome::Split(pieces.into_iter().map(|frame| sent(frame, &plan.hop)).collect())
+        }
     }
 }
 
@@ -204,6 +215,21 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
         }
     }
     out
+}
+
+/// The frame cut up for links that take `mtu` bytes.
+fn pieces(frame: &[u8], mtu: u32) -> Vec<Vec<u8>> {
+    let (eth, ip) = frame.split_at(eth::HEADER_LEN);
+    let cut = Cut::new(ip, mtu).expect("room for data");
+    let (header, data) = ip.split_at(cut.header_len.into());
+    let piece = |p: Piece| {
+        let mut out = [eth, header, &data[p.at.into()..][..p.len.into()]].concat();
+        put(&mut out, eth.len() + ipv4::TOTAL_LEN_AT, &p.total_len.bytes());
+        put(&mut out, eth.len() + ipv4::FRAG_AT, &p.frag.bytes());
+        put(&mut out, eth.len() + ipv4::CHECK_AT, &p.check.bytes());
+        out
+    };
+    (0..).map_while(|number| cut.piece(number)).map(piece).collect()
 }
 
 /// An ICMP error about the packet, back to its sender (RFC 792).

@@ -95,7 +95,11 @@ impl World {
         }
     }
 
-    /// The table of dh, sh or mh.
+    /// The table of a service with dh, sh or mh: the destination of each bucket.
+    pub fn buckets_of(&self, key: Key) -> &[u32] {
+        &self.buckets[self.id(key)]
+    }
+
     fn fill_buckets(&mut self, key: Key) {
         let id = self.id(key);
         let share = |d: &u32| {

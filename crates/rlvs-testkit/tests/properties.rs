@@ -5,7 +5,7 @@ use rlvs_core::conn::entry::Word;
 use rlvs_core::path::DropReason;
 use rlvs_testkit::packet::{ACK, FIN, RST, SYN, tcp, udp};
 use rlvs_testkit::random::{Random, with_seeds};
-use rlvs_testkit::{Outcome, Sizes, Stack, World, arrive, audit, lab, receive};
+use rlvs_testkit::{Order, Outcome, Sizes, Stack, World, arrive, audit, lab, receive};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -166,7 +166,29 @@ fn hashing_schedulers_follow_the_weights() {
     });
 }
 
-/// When one of n servers leaves, its clients change server, and at most two in a hundred of the others.
+/// When one of n servers leaves, its buckets change server, and about two in a hundred of the others at most: of these 209
+/// departures one has 2.06, in the kernel's tables too, which ours are equal to.
+#[test]
+fn with_mh_few_buckets_change_server() {
+    for n in 2..=20u8 {
+        for leaver in 1..=n {
+            let mut world = world(ONE_PACKET, "-s mh -o", &vec![1; usize::from(n)], 1);
+            let key = Order::parse(&format!("-D {ONE_PACKET}"));
+            let Order::DeleteService(key) = key else { panic!("{key:?}") };
+            let before = world.buckets_of(key).to_vec();
+            world.order(&format!("-d {ONE_PACKET} -r {}", lab::server(leaver)));
+            let changed = before.iter().zip(world.buckets_of(key)).filter(|(a, b)| a != b).count();
+            let share = changed as f64 / before.len() as f64;
+            assert!(
+                share <= 1.0 / f64::from(n) + 0.021,
+                "{n} servers, {leaver} leaves: {:.1} %",
+                share * 100.0
+            );
+        }
+    }
+}
+
+/// So do clients, but for what comes of drawing them at random: three standard deviations are 1.5 in a hundred.
 #[test]
 fn with_mh_few_clients_change_server() {
     const CLIENTS: u32 = 6_000;
@@ -184,7 +206,7 @@ fn with_mh_few_clients_change_server() {
             assert!(after.iter().all(|s| *s != leaver), "the server that left is still chosen");
             let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
             let share = changed as f64 / f64::from(CLIENTS);
-            let limit = 1.0 / f64::from(n) + 0.02;
+            let limit = 1.0 / f64::from(n) + 0.021 + 0.015;
             assert!(share <= limit, "{n} servers: {:.1} % changed", share * 100.0);
         }
     });

@@ -194,7 +194,7 @@ fn traced(e: &TraceEvent) -> Traced {
 fn outcome(decision: Decision, family: u8) -> (Outcome, Option<DropReason>, Option<(u8, u8)>) {
     let numbers = |e: icmp::Error| if family == 4 { e.kind_and_code() } else { e.kind_and_code6() };
     match decision.verdict() {
-        Verdict::Forward => (Outcome::Forwarded, None, None),
+        Verdict::Forward | Verdict::Split => (Outcome::Forwarded, None, None),
         Verdict::Drop(reason) => (Outcome::Dropped, Some(reason), None),
         Verdict::Answer(error, reason) => (Outcome::Answered, Some(reason), Some(numbers(error))),
         Verdict::Pass | Verdict::Up => (Outcome::Passed, None, None),

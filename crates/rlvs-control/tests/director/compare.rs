@@ -123,6 +123,8 @@ fn difference(step: &Step, ours: &Outcome, made: &Made) -> Option<String> {
         Outcome::Pass | Outcome::Up => (Verdict::Pass, step.frame.clone()),
         Outcome::Drop(_) => (Verdict::Drop, Vec::new()),
         Outcome::Sent(sent) | Outcome::Answered(_, sent) => (Verdict::Sent, sent.frame.clone()),
+        // The program sends the other pieces before it ends.
+        Outcome::Split(pieces) => (Verdict::Sent, pieces.last().expect("a piece").frame.clone()),
     };
     let mut got = made.frame.clone();
     // Where the kernel's neighbour table writes the MACs, it does so after the program.

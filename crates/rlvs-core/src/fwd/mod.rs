@@ -3,6 +3,7 @@
 //! A method only plans: it returns an [`Edit`] as plain data, and the hands carry it out with what their layer has.
 //! All methods decrement the time to live, as IPVS does.
 
+pub mod cut;
 pub mod dr;
 pub mod nat;
 pub mod tun;
@@ -128,12 +129,20 @@ pub fn forward<A: Addr, T: Tables<A>>(
     fit(packet, plan)
 }
 
-/// Does the packet fit through the next hop? If not, its sender learns what would (RFC 1191).
+/// Does the packet fit through the next hop? If not, it goes in pieces, or its sender learns what would fit (RFC 1191).
 #[inline(always)]
 pub(crate) fn fit<A: Addr>(packet: &Packet<A>, plan: &Plan<A>) -> Decision {
     let growth = plan.edit.growth();
     if packet.segment_len as u32 + growth <= plan.hop.mtu {
         return Decision::FORWARD;
+    }
+    // What is cut up is the outermost packet; and only IPv4's routers do that.
+    let outermost = match plan.edit.kind {
+        Kind::Tunnel => plan.edit.encap.dont_fragment,
+        _ => packet.dont_fragment,
+    };
+    if A::WORDS == 1 && !outermost && !packet.checksum_looks_partial() {
+        return Decision::SPLIT;
     }
     if !packet.dont_fragment {
         return Decision::drop(DropReason::WouldFragment);

@@ -20,21 +20,25 @@ pub enum Verdict {
     Drop(DropReason),
     /// The packet is changed and sent as the [`Plan`] says.
     Forward,
+    /// The same in pieces, for it is larger than the next hop's MTU and may be cut up (RFC 791, section 3.2).
+    Split,
     /// Instead of the packet its sender gets an ICMP error; how the dropped packet is counted.
     Answer(icmp::Error, DropReason),
 }
 
 const UP: u64 = 1 << 32;
 const FORWARD: u64 = 2 << 32;
-const DROP: u64 = 3 << 32;
-const PORT_UNREACHABLE: u64 = 4 << 32;
-const TIME_EXCEEDED: u64 = 5 << 32;
-const FRAGMENTATION_NEEDED: u64 = 6 << 32;
+const SPLIT: u64 = 3 << 32;
+const DROP: u64 = 4 << 32;
+const PORT_UNREACHABLE: u64 = 5 << 32;
+const TIME_EXCEEDED: u64 = 6 << 32;
+const FRAGMENTATION_NEEDED: u64 = 7 << 32;
 
 impl Decision {
     pub const PASS: Decision = Decision(0);
     pub const UP: Decision = Decision(UP);
     pub const FORWARD: Decision = Decision(FORWARD);
+    pub const SPLIT: Decision = Decision(SPLIT);
 
     #[inline(always)]
     pub const fn drop(reason: DropReason) -> Decision {
@@ -52,6 +56,12 @@ impl Decision {
         })
     }
 
+    /// Is the packet changed and sent?
+    #[inline(always)]
+    pub const fn is_sent(self) -> bool {
+        self.0 == FORWARD || self.0 == SPLIT
+    }
+
     #[inline(always)]
     pub const fn is_answer(self) -> bool {
         self.0 >= PORT_UNREACHABLE
@@ -63,6 +73,7 @@ impl Decision {
         match self.0 & !0xffff_ffff {
             UP => Verdict::Up,
             FORWARD => Verdict::Forward,
+            SPLIT => Verdict::Split,
             DROP => Verdict::Drop(reason),
             PORT_UNREACHABLE => Verdict::Answer(icmp::Error::PortUnreachable, reason),
             TIME_EXCEEDED => Verdict::Answer(icmp::Error::TimeExceeded, reason),
@@ -186,7 +197,8 @@ drop_reasons! {
     TtlExceeded = 6 "ttl-exceeded",
     /// Larger than the next hop's MTU and not to be fragmented; answered with ICMP fragmentation needed.
     TooBig = 7 "too-big",
-    /// Larger than the next hop's MTU; fragmenting is not done here.
+    /// Larger than the next hop's MTU, and it could not be cut up: its checksum is still to be made, the outer header is
+    /// one of IPv6, or the next hop's MAC is not known yet.
     WouldFragment = 8 "would-fragment",
     /// The kernel refused to change the packet (out of memory, frame not writable).
     EditFailed = 9 "edit-failed",
@@ -235,5 +247,7 @@ mod tests {
         assert_eq!(Decision::PASS.verdict(), Verdict::Pass);
         assert_eq!(Decision::UP.verdict(), Verdict::Up);
         assert_eq!(Decision::FORWARD.verdict(), Verdict::Forward);
+        assert_eq!(Decision::SPLIT.verdict(), Verdict::Split);
+        assert!(!Decision::SPLIT.is_answer());
     }
 }

@@ -66,3 +66,10 @@ impl At {
 pub fn ptr<T>(value: &T) -> *const c_void {
     (value as *const T).cast()
 }
+
+/// A length from 1 to `LIMIT` (a power of two), in a form whose bounds the verifier sees: longer ones are cut off, 0 becomes
+/// `LIMIT`.
+#[inline(always)]
+pub fn bounded<const LIMIT: u32>(len: u32) -> u32 {
+    (core::hint::black_box(len.wrapping_sub(1)).min(LIMIT - 1) & (LIMIT - 1)) + 1
+}

@@ -30,6 +30,8 @@ mod related;
 #[cfg(target_arch = "bpf")]
 mod route;
 #[cfg(target_arch = "bpf")]
+mod split;
+#[cfg(target_arch = "bpf")]
 mod steps;
 #[cfg(target_arch = "bpf")]
 mod sum;

@@ -1,7 +1,7 @@
 //! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
 
 use crate::family::Six;
-use crate::sum;
+use crate::{split, sum};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_timer};
 use aya_ebpf::btf_maps;
@@ -77,6 +77,10 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 /// The bytes that are being summed, on each processor.
 #[map]
 pub static STRETCH: PerCpuArray<[u8; sum::CHUNK]> = PerCpuArray::with_max_entries(1, 0);
+
+/// The data of the packet that is being cut up, on each processor.
+#[map]
+pub static DATA: PerCpuArray<[u8; split::BUFFER]> = PerCpuArray::with_max_entries(1, 0);
 
 /// What `rlvs trace` asks for, and its answers.
 #[map]

@@ -45,12 +45,15 @@ fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>, 
     } else {
         Decision::drop(DropReason::BadChecksum)
     };
+    if decision == Decision::SPLIT {
+        decision = Decision::drop(DropReason::WouldFragment);
+    }
     if decision == Decision::FORWARD && apply(skb, packet, quote, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);
     }
     trace::note(packet, located, decision, plan, Layer::Stack, ifindex);
     match decision.verdict() {
-        Verdict::Pass | Verdict::Up | Verdict::Answer(..) => TC_ACT_OK,
+        Verdict::Pass | Verdict::Up | Verdict::Answer(..) | Verdict::Split => TC_ACT_OK,
         Verdict::Drop(reason) => {
             count_drop(reason);
             TC_ACT_SHOT

@@ -1,5 +1,6 @@
 //! Sums over a stretch of a frame, for TC: where a whole checksum has to be computed.
 
+use crate::frame::bounded;
 use crate::maps;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated as helpers;
@@ -34,17 +35,17 @@ unsafe extern "C" fn chunk(_: u64, walk: *mut c_void) -> i64 {
     let Some(stretch) = maps::STRETCH.get_ptr_mut(0).filter(|_| walk.left != 0) else {
         return 1;
     };
-    // The offset of the last byte, in a form whose bounds the verifier of Linux 6.1 sees.
-    let last = core::hint::black_box(walk.left.wrapping_sub(1)).min(CHUNK as u32 - 1) & (CHUNK as u32 - 1);
-    let words = (last >> 2) + 1;
+    let len = bounded::<{ CHUNK as u32 }>(walk.left);
+    let last_word = (len - 1) >> 2;
     // SAFETY: this processor's buffer has CHUNK bytes; the length is between 1 and CHUNK, in words too.
     unsafe {
-        stretch.cast::<u32>().add(words as usize - 1).write(0);
-        if helpers::bpf_skb_load_bytes(walk.skb.cast(), walk.at, stretch.cast(), last + 1) != 0 {
+        stretch.cast::<u32>().add(last_word as usize).write(0);
+        if helpers::bpf_skb_load_bytes(walk.skb.cast(), walk.at, stretch.cast(), len) != 0 {
             return 1;
         }
         walk.sum =
-            helpers::bpf_csum_diff(core::ptr::null_mut(), 0, stretch.cast(), words << 2, walk.sum) as u32;
+            helpers::bpf_csum_diff(core::ptr::null_mut(), 0, stretch.cast(), (last_word + 1) << 2, walk.sum)
+                as u32;
     }
     walk.at += CHUNK as u32;
     walk.left = walk.left.saturating_sub(CHUNK as u32);

@@ -298,7 +298,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
                     && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
                     && !packet.checksum_looks_partial()
             }
-            Verdict::Answer(..) => false,
+            Verdict::Answer(..) | Verdict::Split => false,
             _ => true,
         }
     }

@@ -9,6 +9,7 @@ use crate::calls;
 use crate::family::{Family, Six};
 use crate::frame::{Bytes, ptr};
 use crate::maps;
+use crate::split::split;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use crate::trace;
@@ -115,7 +116,7 @@ fn read_as(result: Result<(), Skip>) -> ReadAs {
 }
 
 #[inline(always)]
-fn bytes(skb: *mut __sk_buff) -> Bytes {
+pub fn bytes(skb: *mut __sk_buff) -> Bytes {
     // SAFETY: the context of the running program.
     unsafe {
         Bytes {
@@ -167,8 +168,11 @@ fn finish_with<A: Family>(
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
     let mut decision = Decision(A::tc_decide(skb, packet, located, now, plan));
-    if decision == Decision::FORWARD && apply(skb, packet, plan).is_none() {
+    if decision.is_sent() && apply(skb, packet, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);
+    }
+    if A::WORDS == 1 && decision == Decision::SPLIT && split(skb, &plan.hop).is_none() {
+        decision = Decision::drop(DropReason::WouldFragment);
     }
     trace::note(packet, located, decision, plan, Layer::Stack, ifindex);
     match decision.verdict() {
@@ -182,6 +186,8 @@ fn finish_with<A: Family>(
             answer(skb, packet, error, &tables, &mut plan.hop)
         }
         Verdict::Forward => leave(skb, &plan.hop),
+        // SAFETY: plain numbers.
+        Verdict::Split => unsafe { helpers::bpf_redirect(plan.hop.ifindex, 0) as i32 },
     }
 }
 
@@ -205,7 +211,7 @@ pub fn decide<A: Family>(
 pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     // Side by side, because of the stack.
     if plan.edit.kind == Kind::Tunnel {
-        tunnel::encapsulate(skb, packet, &plan.edit.encap)
+        tunnel::encapsulate(skb, packet, &plan.edit.encap, plan.hop.mtu)
     } else {
         rewrite(skb, packet, plan)
     }

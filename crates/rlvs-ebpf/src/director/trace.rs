@@ -24,7 +24,7 @@ pub fn note<A: Family>(
         // SAFETY: a word that user space writes meanwhile.
         && unsafe { (&raw const config.until).read_volatile() } != 0
     {
-        let out = if decision.verdict() == Verdict::Forward { plan.hop.ifindex } else { 0 };
+        let out = if decision.is_sent() { plan.hop.ifindex } else { 0 };
         A::trace(packet, located, decision.0, (layer as u64) << 32 | ifindex as u64, out);
     }
 }

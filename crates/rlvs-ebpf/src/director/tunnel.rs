@@ -17,16 +17,24 @@ use rlvs_core::wire::{Packet, ip_proto, ipv4, ipv6};
 
 const IP: u32 = eth::HEADER_LEN as u32;
 
-/// Decrements the time to live, makes room behind the Ethernet header and writes the outer headers there.
+/// Decrements the time to live, makes room behind the Ethernet header and writes the outer headers there; `mtu` is that of
+/// the next hop.
 #[inline(never)]
-pub fn encapsulate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, encap: &Encap) -> Option<()> {
+pub fn encapsulate<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    encap: &Encap,
+    mtu: u32,
+) -> Option<()> {
     let dest = maps::DEST.get(encap.dest)?;
     let new = fwd::rewritten(packet, &Edit::nothing());
     A::store_head(skb, packet, &new, (packet.src, packet.dst))?;
     let sum = if encap.summed { sum_when_completed(skb, packet, IP, packet.total_len as u32) } else { 0 };
     // SAFETY: the context of the running program.
     let made = unsafe {
-        let flags = room_flags(packet.proto, dest) as u64;
+        // Of what we cut up ourselves the kernel must not know it, or it refuses to have it shortened.
+        let fits = packet.segment_len as u32 + encap.overhead <= mtu;
+        let flags = if fits { room_flags(packet.proto, dest) as u64 } else { 0 };
         helpers::bpf_skb_adjust_room(skb, encap.overhead as i32, BPF_ADJ_ROOM_MAC, flags)
     };
     if made != 0 {

@@ -89,7 +89,7 @@ fn finish_with<A: Family>(
     }
     trace::note(packet, located, decision, plan, Layer::Driver, ifindex);
     match decision.verdict() {
-        Verdict::Pass | Verdict::Up | Verdict::Answer(..) => XDP_PASS,
+        Verdict::Pass | Verdict::Up | Verdict::Answer(..) | Verdict::Split => XDP_PASS,
         Verdict::Drop(reason) => {
             count_drop(reason);
             XDP_DROP

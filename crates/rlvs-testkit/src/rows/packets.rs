@@ -115,7 +115,7 @@ pub fn shapes() -> Story {
         client(
             "1,500 that may be cut up",
             &sized(1500).with(|b| b.dont_fragment = false),
-            Expected::Drop(DropReason::WouldFragment),
+            Expected::Pieces(2),
         ),
         client("ttl 2", &ack().with(|b| b.ttl = 2), Expected::Forwarded),
         client("ttl 1", &ack().with(|b| b.ttl = 1), Expected::Error(11, 0)),

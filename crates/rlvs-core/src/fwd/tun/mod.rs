@@ -38,7 +38,7 @@ pub struct Encap {
     pub dest: u32,
     /// Bytes of all of them.
     pub overhead: u32,
-    /// Of an outer IPv4 header.
+    /// Of an outer IPv4 header; one of IPv6 is not to be cut up either.
     pub id: u16,
     pub dont_fragment: bool,
     /// A checksum over everything inside is asked for.
@@ -65,8 +65,8 @@ pub fn plan<A: Addr, T: Tables<A>>(
     let ip_len = if dest.family == 6 { ipv6::LEN } else { ipv4::MIN_LEN };
     let overhead = (ip_len + 4 * shim_words(dest, summed)) as u32;
     // Only IPv4 asks its carriers not to cut it up.
-    let dont_fragment = A::WORDS == 1 && packet.dont_fragment && discovers;
-    let number = if dont_fragment || dest.family == 6 { 0 } else { tables.random() as u16 };
+    let dont_fragment = dest.family == 6 || A::WORDS == 1 && packet.dont_fragment && discovers;
+    let number = if dont_fragment { 0 } else { tables.random() as u16 };
     edit.kind = Kind::Tunnel;
     edit.encap = Encap { dest: id, overhead, id: number, dont_fragment, summed };
 }

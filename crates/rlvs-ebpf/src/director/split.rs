@@ -1,0 +1,90 @@
+//! A packet that is too large for its next hop, in pieces (TC): the data is copied aside, then each piece is made in
+//! the packet's place and a copy of it sent.
+
+use crate::frame::bounded;
+use crate::maps;
+use crate::tc::{bytes, store};
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated as helpers;
+use core::ffi::c_void;
+use rlvs_core::fwd::cut::Cut;
+use rlvs_core::path::{Hop, hop_flag};
+use rlvs_core::wire::{Addr, Frame, eth, ipv4};
+
+const IP: u32 = eth::HEADER_LEN as u32;
+
+/// Data of a packet that can be cut up, in bytes: what a frame on a link with MTU 9,000 can hold. (Of the buffer only half:
+/// the verifier does not know that offset and length of a piece together are less.)
+const MAX_DATA: u32 = 1 << 14;
+pub const BUFFER: usize = 2 * MAX_DATA as usize;
+/// More pieces than the largest packet has at the smallest MTU (68 bytes).
+const PIECES: u32 = MAX_DATA / 48;
+
+struct Work {
+    skb: *mut __sk_buff,
+    ifindex: u32,
+    cut: Cut,
+    failed: u32,
+}
+
+/// Sends all pieces but the last, which the packet becomes. It has its headers already. None if it cannot be.
+#[inline(never)]
+pub fn split<F: Addr>(skb: *mut __sk_buff, hop: &Hop<F>) -> Option<()> {
+    if !hop.has(hop_flag::RESOLVED) {
+        return None;
+    }
+    let cut = Cut::new(bytes(skb).view(IP as usize, ipv4::MIN_LEN)?, hop.mtu)?;
+    let (data, len) = (maps::DATA.get_ptr_mut(0)?, cut.data_len() as u32);
+    let at = IP + cut.header_len as u32;
+    store(skb, 0, &hop.macs, 0)?;
+    let mut work = Work { skb, ifindex: hop.ifindex, cut, failed: 0 };
+    // SAFETY: the buffer is large enough; the callback gets the pointer to `work`, which outlives the loop.
+    unsafe {
+        if len == 0
+            || len > MAX_DATA
+            || helpers::bpf_skb_load_bytes(skb.cast(), at, data.cast(), bounded::<MAX_DATA>(len)) != 0
+        {
+            return None;
+        }
+        helpers::bpf_loop(PIECES, piece as *const () as *mut c_void, (&raw mut work).cast(), 0);
+    }
+    (work.failed == 0).then_some(())
+}
+
+unsafe extern "C" fn piece(number: u64, work: *mut c_void) -> i64 {
+    // SAFETY: the pointer that `split` gave to `bpf_loop`.
+    let work = unsafe { &mut *work.cast::<Work>() };
+    match work.cut.piece(number as u32) {
+        Some(p) => match make(work, p.at as u32, p.len as u32, &[p.total_len.0, p.frag.0, p.check.0]) {
+            Some(()) if p.is_last => 1,
+            // SAFETY: plain numbers.
+            Some(()) if unsafe { helpers::bpf_clone_redirect(work.skb, work.ifindex, 0) } == 0 => 0,
+            _ => {
+                work.failed = 1;
+                1
+            }
+        },
+        None => 1,
+    }
+}
+
+#[inline(always)]
+fn make(work: &Work, at: u32, len: u32, [total_len, frag, check]: &[u16; 3]) -> Option<()> {
+    let data = maps::DATA.get_ptr_mut(0)?;
+    let header_len = work.cut.header_len as u32;
+    let at = core::hint::black_box(at) & (MAX_DATA - 1);
+    let len = bounded::<MAX_DATA>(len);
+    // SAFETY: both are at most half the buffer's size.
+    unsafe {
+        if helpers::bpf_skb_change_tail(work.skb, IP + header_len + len, 0) != 0 {
+            return None;
+        }
+        let from = data.cast::<u8>().add(at as usize).cast();
+        if helpers::bpf_skb_store_bytes(work.skb, IP + header_len, from, len, 0) != 0 {
+            return None;
+        }
+    }
+    store(work.skb, IP + ipv4::TOTAL_LEN_AT as u32, total_len, 0)?;
+    store(work.skb, IP + ipv4::FRAG_AT as u32, frag, 0)?;
+    store(work.skb, IP + ipv4::CHECK_AT as u32, check, 0)
+}
