@@ -7,7 +7,8 @@ use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_flag,
+    BUCKETS_PER_PAGE, Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey,
+    Settings, dest_flag,
 };
 use rlvs_core::path::{
     self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set,
@@ -106,6 +107,9 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
     }
     fn mark_rule(&self, number: u32) -> Option<&MarkRule> {
         self.world.marks.get(number as usize)
+    }
+    fn datagram(&self, key: &FragmentKey) -> Option<Datagram> {
+        self.world.datagrams.lock().expect("no panic meanwhile").get(key).copied()
     }
     fn dest_state(&self, id: u32) -> Option<Row<'w>> {
         self.world.dest_state.row(id as usize)

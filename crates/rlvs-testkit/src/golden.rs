@@ -61,6 +61,8 @@ pub enum Expected {
     Forwarded,
     /// Forwarded to this server, as its MAC says.
     To(u8),
+    /// Forwarded to the client.
+    ToClient,
     /// Forwarded, with a transport checksum that is as wrong as it came.
     ForwardedWrong,
 }
@@ -89,6 +91,7 @@ impl Step {
             (Expected::Drop(wanted), Outcome::Drop(got)) => wanted == got,
             (Expected::Forwarded, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, true),
             (Expected::To(n), Outcome::Sent(got)) => lab::server_of(&got.frame) == Some(*n),
+            (Expected::ToClient, Outcome::Sent(got)) => got.frame[..6] == lab::ROUTER_MAC,
             (Expected::ForwardedWrong, Outcome::Sent(got)) => inner_checks(&got.frame) == (true, false),
             (Expected::Error(kind, code), Outcome::Answered(_, got)) => {
                 got.frame[23] == 1

@@ -5,13 +5,16 @@ use crate::world::World;
 use rlvs_core::fwd::cut::{Cut, Piece};
 use rlvs_core::fwd::nat::Side;
 use rlvs_core::fwd::{self, Edit, Kind, tun};
+use rlvs_core::maps::FragmentKey;
 use rlvs_core::path::{
-    Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, decide, deliver_related, hop_flag,
-    locate_related,
+    Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, deliver, deliver_related, fragment,
+    hop_flag, locate, locate_related, open_conn,
 };
 use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
-use rlvs_core::wire::{Be16, Be32, Packet, Quote, Skip, eth, icmp, ip_proto, ipv4, read, read_quote};
+use rlvs_core::wire::{
+    Be16, Be32, Packet, Part, Quote, Skip, eth, icmp, ip_proto, ipv4, read, read_fragment, read_quote,
+};
 
 /// What became of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Outcome {
     Sent(Sent),
     /// In pieces, for it was too large.
     Split(Vec<Sent>),
+    /// A fragment that waits for the first one of its datagram.
+    SetAside,
     /// Its sender gets an ICMP error instead.
     Answered(DropReason, Sent),
 }
@@ -54,11 +59,14 @@ pub fn arrive(world: &World, ifindex: u32, frame: &[u8]) -> Outcome {
 }
 
 /// One program's work on a frame: `L` says which program, `cpu` on which processor.
-pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8]) -> Outcome {
+pub fn receive<L: Where>(world: &World, cpu: usize, ifindex: u32, frame: &[u8]) -> Outcome {
     let mut packet = Packet::empty();
     match read(frame, &mut packet) {
         Ok(()) => {}
         Err(Skip::Icmp) if L::LAYER == Layer::Stack => return receive_icmp::<L>(world, cpu, &packet, frame),
+        Err(Skip::Fragment) if L::LAYER == Layer::Stack => {
+            return receive_fragment::<L>(world, cpu, ifindex, &mut packet, frame);
+        }
         Err(_) => return Outcome::Pass,
     }
     packet.from_driver = L::LAYER == Layer::Driver;
@@ -67,8 +75,62 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
         packet.call = sip::call_of(message, world.seed).map_or(0, |(call, _)| call);
     }
     let brain = Brain::<L>::new(world, cpu);
+    let located = located(&mut packet, &brain, world.now());
+    carry_out(world, &brain, &packet, located, frame)
+}
+
+/// Which connection a packet belongs to, perhaps a new one.
+fn located<L: Where>(packet: &mut Packet<Be32>, brain: &Brain<L>, now: u32) -> Located {
+    match locate(packet, brain, now) {
+        Located::New => open_conn(packet, brain, now),
+        known => known,
+    }
+}
+
+/// A fragment: the first one of a datagram is a packet like others; those that waited for it come in again.
+fn receive_fragment<L: Where>(
+    world: &World,
+    cpu: usize,
+    ifindex: u32,
+    packet: &mut Packet<Be32>,
+    frame: &[u8],
+) -> Outcome {
+    let (brain, now) = (Brain::<L>::new(world, cpu), world.now());
+    let read = read_fragment(frame, packet);
+    let key = FragmentKey::of(packet);
+    let mut found = fragment::sort(read, packet, &brain, now);
+    match found {
+        Located::Pass => return Outcome::Pass,
+        Located::Up => {
+            world.aside.lock().expect("no panic meanwhile").push((key, ifindex, frame.to_vec()));
+            return Outcome::SetAside;
+        }
+        Located::New => found = located(packet, &brain, now),
+        _ => {}
+    }
+    if packet.part == Part::First {
+        let noted = fragment::note(packet, found, now);
+        world.datagrams.lock().expect("no panic meanwhile").insert(key, noted);
+        let mut aside = world.aside.lock().expect("no panic meanwhile");
+        let (waited, others) = aside.drain(..).partition(|(other, ..)| *other == key);
+        *aside = others;
+        let waited: Vec<(FragmentKey, u32, Vec<u8>)> = waited;
+        let mut again = world.again.lock().expect("no panic meanwhile");
+        again.extend(waited.into_iter().map(|(_, ifindex, frame)| (ifindex, frame)));
+    }
+    carry_out(world, &brain, packet, found, frame)
+}
+
+/// The second half of the story, and what comes of it.
+fn carry_out<L: Where>(
+    world: &World,
+    brain: &Brain<L>,
+    packet: &Packet<Be32>,
+    located: Located,
+    frame: &[u8],
+) -> Outcome {
     let mut plan = Plan::empty();
-    match decide(&mut packet, &brain, world.now(), &mut plan).verdict() {
+    match deliver(packet, located, brain, world.now(), &mut plan).verdict() {
         Verdict::Pass => Outcome::Pass,
         Verdict::Up => Outcome::Up,
         Verdict::Answer(..) if L::LAYER == Layer::Driver => Outcome::Up,
@@ -82,16 +144,16 @@ pub fn receive<L: Where>(world: &World, cpu: usize, _ifindex: u32, frame: &[u8])
             if !plan.hop.has(hop_flag::ROUTED) {
                 return Outcome::Drop(reason);
             }
-            let answer = error_frame(&packet, frame, error, world.random() as u16);
+            let answer = error_frame(packet, frame, error, world.random() as u16);
             Outcome::Answered(reason, sent(answer, &plan.hop))
         }
-        Verdict::Forward => Outcome::Sent(sent(edited(world, &packet, frame, &plan), &plan.hop)),
+        Verdict::Forward => Outcome::Sent(sent(edited(world, packet, frame, &plan), &plan.hop)),
         Verdict::Split if !plan.hop.has(hop_flag::RESOLVED) => {
             world.count_drop(DropReason::WouldFragment);
             Outcome::Drop(DropReason::WouldFragment)
         }
         Verdict::Split => {
-            let pieces = pieces(&edited(world, &packet, frame, &plan), plan.hop.mtu);
+            let pieces = pieces(&edited(world, packet, frame, &plan), plan.hop.mtu);
             Outcome::Split(pieces.into_iter().map(|frame| sent(frame, &plan.hop)).collect())
         }
     }
@@ -185,6 +247,9 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
             let l4 = packet.l4_at as usize;
             put(&mut out, IP + ipv4::SRC_AT, &src.bytes());
             put(&mut out, IP + ipv4::DST_AT, &dst.bytes());
+            if packet.part == Part::Later {
+                return out;
+            }
             put(&mut out, l4, &sport.bytes());
             put(&mut out, l4 + 2, &dport.bytes());
             if packet.proto == ip_proto::TCP {
@@ -193,7 +258,7 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
                 // Its sum covers no address, and its port is not translated.
             } else if packet.l4_check.0 != 0 {
                 put(&mut out, l4 + 6, &new.l4_check.bytes());
-            } else {
+            } else if packet.part == Part::Whole {
                 // A datagram without checksum gets one, as IPVS does.
                 let data = &out[l4..l4 + packet.l4_len() as usize];
                 let sum = finish(rlvs_core::wire::checksum::add(

@@ -186,3 +186,44 @@ mod tests {
         }
     }
 }
+
+/// The packet in fragments with so many bytes of data each (a multiple of 8), the last with what is left.
+pub fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let header_len = usize::from(packet[0] & 15) * 4;
+    let (header, data) = packet.split_at(header_len);
+    let count = data.len().div_ceil(size);
+    let fragment = |(i, data): (usize, &[u8])| {
+        let mut out = [header, data].concat();
+        let more = if i + 1 < count { 0x2000 } else { 0 };
+        let (len, frag) = (out.len() as u16, more | (i * size / 8) as u16);
+        out[2..4].copy_from_slice(&len.to_be_bytes());
+        out[6..8].copy_from_slice(&frag.to_be_bytes());
+        out[10..12].fill(0);
+        let check = !sum(&out[..header_len], 0);
+        out[10..12].copy_from_slice(&check.to_be_bytes());
+        out
+    };
+    data.chunks(size).enumerate().map(fragment).collect()
+}
+
+/// Puts fragments (whole IP packets) together, in any order; panics where bytes are missing or twice.
+pub fn reassembled(mut fragments: Vec<Vec<u8>>) -> Vec<u8> {
+    let word = |f: &[u8]| u16::from_be_bytes([f[6], f[7]]);
+    fragments.sort_by_key(|f| word(f) & 0x1fff);
+    let header_len = usize::from(fragments[0][0] & 15) * 4;
+    let mut out = fragments[0][..header_len].to_vec();
+    for (i, f) in fragments.iter().enumerate() {
+        assert_eq!(sum(&f[..header_len], 0), 0xffff, "the header's checksum");
+        assert_eq!(usize::from(word(f) & 0x1fff) * 8, out.len() - header_len, "no hole, nothing twice");
+        assert_eq!(word(f) & 0x2000 != 0, i + 1 < fragments.len(), "more fragments");
+        let len = usize::from(u16::from_be_bytes([f[2], f[3]]));
+        out.extend(&f[header_len..len]);
+    }
+    let len = out.len() as u16;
+    out[2..4].copy_from_slice(&len.to_be_bytes());
+    out[6..8].fill(0);
+    out[10..12].fill(0);
+    let check = !sum(&out[..header_len], 0);
+    out[10..12].copy_from_slice(&check.to_be_bytes());
+    out
+}

@@ -6,7 +6,8 @@ use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::maps::sysctl::{self, Setting};
 use rlvs_core::maps::{
-    DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings, dest_state, global,
+    Datagram, DestConfig, Filter, FragmentKey, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
+    dest_state, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;
@@ -14,6 +15,7 @@ use rlvs_core::proto;
 use rlvs_core::wire::Be32;
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// How many of everything.
@@ -47,6 +49,10 @@ pub struct World {
     pub(crate) buckets: Vec<Vec<u32>>,
     pub marks: Vec<MarkRule>,
     pub(crate) conns: Rows<SET_WORDS>,
+    pub(crate) datagrams: Mutex<HashMap<FragmentKey, Datagram>>,
+    /// Fragments that wait for their first one, and those that come in again after it.
+    pub(crate) aside: Mutex<Vec<(FragmentKey, u32, Vec<u8>)>>,
+    pub(crate) again: Mutex<Vec<(u32, Vec<u8>)>>,
     drops: [AtomicU64; 64],
     now: AtomicU32,
     random: AtomicU64,
@@ -91,6 +97,9 @@ impl World {
             buckets: vec![Vec::new(); sizes.services],
             marks: Vec::new(),
             conns: Rows::new(sizes.connection_sets),
+            datagrams: Mutex::default(),
+            aside: Mutex::default(),
+            again: Mutex::default(),
             drops: std::array::from_fn(|_| AtomicU64::new(0)),
             // A jiffies counter starts shortly before it wraps, as Linux's does: so every test lives through it.
             now: AtomicU32::new(0u32.wrapping_sub(300 * World::HZ)),
@@ -107,6 +116,11 @@ impl World {
 
     pub fn advance(&self, jiffies: u32) {
         self.now.fetch_add(jiffies, Ordering::Relaxed);
+    }
+
+    /// Frames that come in again, with their interfaces: fragments that had waited for their first one.
+    pub fn come_again(&self) -> Vec<(u32, Vec<u8>)> {
+        std::mem::take(&mut self.again.lock().expect("no panic meanwhile"))
     }
 
     /// Sets what `rlvs sysctl` sets.

@@ -34,7 +34,7 @@ impl Subject for Host {
             Outcome::Answered(_, sent) => Went::Icmp(sent.frame[34], sent.frame[35]),
             Outcome::Drop(_) => Went::Dropped,
             Outcome::Pass => Went::Passed,
-            Outcome::Split(_) => Went::Elsewhere,
+            Outcome::Split(_) | Outcome::SetAside => Went::Elsewhere,
             Outcome::Up => panic!("up from the stack"),
         }
     }

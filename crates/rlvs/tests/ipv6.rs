@@ -49,6 +49,10 @@ fn everything_through(lab: &Lab) {
         }
         client::download(VIP6, 80, 20 * MB).expect("download");
         client::upload(VIP6, 80, 20 * MB).expect("upload");
+        for size in [1_453, 3_000, 20_000] {
+            let text: String = ('a'..='z').cycle().take(size).collect();
+            assert_eq!(asker.ask(&text, LIMIT).expect("an echo"), name, "fragments too go to one server");
+        }
     });
     let listed = ipvsadm(lab, "-Lnc");
     let ours = |line: &&str| line.contains(&format!("[{VIP6}]:80"));

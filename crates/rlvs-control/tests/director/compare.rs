@@ -74,7 +74,9 @@ fn tell(
         wrong.extend(step.difference(&ours).map(|d| format!("host: {d}")));
         let made = programs.receive(&step.frame, step.from_server != 0);
         wrong.extend(difference(step, &ours, &made));
-        if made.verdict == Verdict::Sent {
+        // Fragments are TC's.
+        let is_fragment = made.frame[12..14] == [8, 0] && made.frame[20] & 0x3f | made.frame[21] != 0;
+        if made.verdict == Verdict::Sent && !is_fragment {
             sent.all += 1;
             sent.with_macs += u32::from(made.frame[..12] != step.frame[..12]);
             sent.by_xdp += u32::from(made.by_xdp);
@@ -121,7 +123,7 @@ pub fn forget_everything(director: &mut Director) {
 fn difference(step: &Step, ours: &Outcome, made: &Made) -> Option<String> {
     let (verdict, frame) = match ours {
         Outcome::Pass | Outcome::Up => (Verdict::Pass, step.frame.clone()),
-        Outcome::Drop(_) => (Verdict::Drop, Vec::new()),
+        Outcome::Drop(_) | Outcome::SetAside => (Verdict::Drop, Vec::new()),
         Outcome::Sent(sent) | Outcome::Answered(_, sent) => (Verdict::Sent, sent.frame.clone()),
         // The program sends the other pieces before it ends.
         Outcome::Split(pieces) => (Verdict::Sent, pieces.last().expect("a piece").frame.clone()),

@@ -6,6 +6,7 @@ mod attach;
 mod choices;
 mod compare;
 mod drift;
+mod fragments;
 mod lab;
 mod run;
 mod six;
@@ -70,4 +71,14 @@ fn counts_do_not_drift_in_xdp() {
 #[test]
 fn counts_do_not_drift_in_tc() {
     drift::nothing_drifts(Way::Tc, 20_000);
+}
+
+#[test]
+fn fragments_in_any_order_behind_xdp() {
+    fragments::any_order(Way::XdpSkb);
+}
+
+#[test]
+fn fragments_in_any_order_in_tc() {
+    fragments::any_order(Way::Tc);
 }

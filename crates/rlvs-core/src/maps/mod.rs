@@ -25,17 +25,21 @@
 //! | `CONNS` | set | [`conn`](crate::conn) words | programs |
 //! | `CONNS6` | set | the same of IPv6 | programs |
 //! | `SCRATCH6` | 0, for each CPU | a packet of IPv6 while it is looked at: too large for the stack | programs |
+//! | `DATAGRAMS` | [`FragmentKey`] | [`Datagram`] | programs |
+//! | `FRAGMENTS_ASIDE` | place | a fragment that waits for its first one | programs |
 //! | `GLOBAL` | 0 | [`global`] words | programs |
 //! | `TICKER` | 0 | a timer | programs |
 
 pub mod command;
 mod config;
+mod fragment;
 pub mod links;
 mod mark;
 pub mod sysctl;
 mod trace;
 
 pub use config::*;
+pub use fragment::{Datagram, FragmentKey};
 pub use mark::MarkRule;
 pub use trace::{TraceConfig, TraceEvent, trace_flag};
 
@@ -132,6 +136,9 @@ pub mod global {
     pub const DROP_COUNTER: usize = 32;
     /// From here on sixteen words: how many entries with so many packets are let live until the next is dropped.
     pub const ENTRY_COUNTERS: usize = 33;
+    /// Fragments that wait for the first one of their datagram, and where the next one is put.
+    pub const ASIDE: usize = 56;
+    pub const ASIDE_AT: usize = 57;
 }
 
 /// `DROPS` has so many counters for each processor.

@@ -6,7 +6,7 @@ use crate::conn::entry::Word;
 use crate::maps::{NONE, Settings, dest_state};
 use crate::mem::Mem;
 use crate::proto::{self, View};
-use crate::wire::{Addr, Packet};
+use crate::wire::{Addr, Packet, Part};
 
 /// The next state, its timeout, and, when the connection becomes active or inactive, its server's counts. Of several
 /// processors only the one whose swap succeeds moves the counts. `seen` is the entry's word from before `dest` was read
@@ -24,6 +24,10 @@ pub fn advance<A: Addr, T: Tables<A>>(
     let old = conn.word();
     if !old.is_same_life(seen) {
         return; // closed meanwhile; what is in its place now is not this packet's
+    }
+    if packet.part == Part::Later {
+        conn.touch(now, conn.timeout()); // it shows no flags
+        return;
     }
     let mut new = old;
     let mut view = view;

@@ -210,6 +210,10 @@ drop_reasons! {
     NoCallId = 12 "no-call-id",
     /// An ICMP error about a connection, with a wrong checksum.
     BadChecksum = 13 "bad-checksum",
+    /// A fragment that is too small to hold what it must, or that would overwrite the TCP header.
+    BadFragment = 14 "bad-fragment",
+    /// A fragment whose first one did not come, or whose connection is gone.
+    FragmentLost = 15 "fragment-lost",
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod decision;
 mod defence;
 pub mod estimate;
 mod expire;
+pub mod fragment;
 mod hop;
 mod load;
 pub mod persist;

@@ -12,11 +12,14 @@ use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, global, service_flag};
 use crate::mem::Mem;
 use crate::proto;
-use crate::wire::{Addr, Be16, Packet, ip_proto};
+use crate::wire::{Addr, Be16, Packet, Part, ip_proto};
 
 /// Finds a server for the first packet of a flow and opens a connection. The packet gets its mark on the way.
 #[inline(always)]
 pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now: u32) -> Located {
+    if packet.part == Part::Later {
+        return Located::Drop(DropReason::FragmentLost);
+    }
     if tables.settings().is_some_and(|s| s.mark_rules != 0) {
         packet.mark = tables.mark(packet);
     }

@@ -5,7 +5,9 @@ use super::persist::{self, Remembered};
 use super::{Decision, Hop, Located, Plan, Welcome, close_connection, mark_of, open_to, welcome};
 use crate::conn::entry::{NewEntry, Word};
 use crate::conn::{self, Entry, Flow, Inserted, Sets};
-use crate::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state};
+use crate::maps::{
+    Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state,
+};
 use crate::mem::Mem;
 use crate::proto::{self, View};
 use crate::sched::{self, Picked, lblcr, mapping};
@@ -127,6 +129,9 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     /// What a bucket of a page of `BUCKETS` holds.
     fn bucket(&self, page: u32, bucket: u32) -> Option<u32>;
     fn mark_rule(&self, number: u32) -> Option<&MarkRule>;
+
+    /// What is known of a datagram that comes in fragments.
+    fn datagram(&self, key: &FragmentKey) -> Option<Datagram>;
 
     fn dest_state(&self, id: u32) -> Option<Self::Mem>;
     fn sched_state(&self, service: u32) -> Option<Self::Mem>;

@@ -1,6 +1,6 @@
 //! The IPv6 header (RFC 8200, section 3): where its fields are. It has no checksum, and no length of its own: always
-//! 40 bytes. What may stand between it and TCP or UDP (extension headers, a fragment's too) is nobody's business here:
-//! such packets pass.
+//! 40 bytes. Of what may stand between it and TCP or UDP (extension headers) only a fragment's header is looked at; packets
+//! with any other pass.
 
 use super::be::Be32;
 
@@ -10,6 +10,9 @@ pub const NEXT_HEADER_AT: usize = 6;
 pub const HOP_LIMIT_AT: usize = 7;
 pub const SRC_AT: usize = 8;
 pub const DST_AT: usize = 24;
+/// The header of a fragment (section 4.5): its number, and its length.
+pub const FRAGMENT: u8 = 44;
+pub const FRAGMENT_LEN: usize = 8;
 
 /// The traffic class, from the first word.
 #[inline(always)]

@@ -17,7 +17,7 @@ pub mod quote;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
-pub use packet::{Packet, Skip, parse, parse6, read, read6};
+pub use packet::{Packet, Part, Skip, parse, parse6, read, read_fragment, read_fragment6, read6};
 pub use quote::{Quote, read_quote, read_quote6};
 
 /// Protocol numbers of the IP header (IANA "Assigned Internet Protocol Numbers").

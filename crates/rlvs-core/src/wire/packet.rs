@@ -6,6 +6,18 @@ use super::eth::{self, EtherType};
 use super::{Addr, Frame, View, ip_proto, ipv4, ipv6};
 use crate::proto::sctp;
 
+/// Is a packet a fragment, and which?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Part {
+    /// It is none.
+    Whole,
+    /// The first, with the transport header.
+    First,
+    /// Another one: it has no ports, and nothing of it but addresses is changed.
+    Later,
+}
+
 /// What the story knows of a packet. Offsets count from the start of the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet<A> {
@@ -37,6 +49,9 @@ pub struct Packet<A> {
     /// What the call of a SIP message is known by (see `proto::sip`), 0 for none; not of the wire, and only where a
     /// service asks for it.
     pub call: u64,
+    /// Of a fragment the number of its datagram, as on the wire; else 0.
+    pub id: u32,
+    pub part: Part,
     /// Is XDP looking at it? Then the next layer can finish what it cannot.
     pub from_driver: bool,
 }
@@ -73,6 +88,8 @@ impl<A: Addr> Packet<A> {
             l4_check: Be16(0),
             mark: 0,
             call: 0,
+            id: 0,
+            part: Part::Whole,
             from_driver: false,
         }
     }
@@ -93,7 +110,7 @@ pub enum Skip {
     OtherLink,
     /// Shorter than its headers say, or a header checksum that is wrong: the stack counts and drops it.
     Malformed,
-    /// A fragment.
+    /// A fragment; the packet is read, up to the end of the IP header.
     Fragment,
     /// An ICMP message; the packet is read, up to the ICMP header.
     Icmp,
@@ -127,9 +144,6 @@ pub fn read<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
         return Err(Skip::Malformed);
     }
     let frag = head.be16(IP + ipv4::FRAG_AT).get();
-    if frag & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK) != 0 {
-        return Err(Skip::Fragment);
-    }
     if !header_sum_is_right(head, header_len) {
         return Err(Skip::Malformed);
     }
@@ -152,9 +166,62 @@ pub fn read<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
         l4_check: Be16(0),
         mark: 0,
         call: 0,
+        id: 0,
+        part: Part::Whole,
         from_driver: false,
     };
+    if frag & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK) != 0 {
+        return Err(Skip::Fragment);
+    }
     read_ports(frame, IP + header_len, packet)
+}
+
+/// Goes on where [`read`] found a fragment.
+#[inline(always)]
+pub fn read_fragment<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<(), Skip> {
+    let head = frame.view(eth::HEADER_LEN, ipv4::MIN_LEN).ok_or(Skip::Malformed)?;
+    packet.id = head.be16(ipv4::ID_AT).0 as u32;
+    let frag = head.be16(ipv4::FRAG_AT).get();
+    read_part(frame, frag & ipv4::OFFSET_MASK, frag & ipv4::MORE_FRAGMENTS != 0, packet)
+}
+
+/// The same for [`read6`]: the fragment header (RFC 8200, section 4.5).
+#[inline(always)]
+pub fn read_fragment6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), Skip> {
+    const AT: usize = eth::HEADER_LEN + ipv6::LEN;
+    let header = frame.view(AT, ipv6::FRAGMENT_LEN).ok_or(Skip::Malformed)?;
+    packet.proto = header.u8(0);
+    packet.l4_at = (AT + ipv6::FRAGMENT_LEN) as u16;
+    packet.id = header.be32(4).0;
+    let frag = header.be16(2).get();
+    if packet.total_len < (ipv6::LEN + ipv6::FRAGMENT_LEN) as u16 {
+        return Err(Skip::Malformed);
+    }
+    read_part(frame, frag >> 3, frag & 1 != 0, packet)
+}
+
+/// `offset` in units of 8 bytes.
+#[inline(always)]
+fn read_part<F: Frame, A: Addr>(
+    frame: F,
+    offset: u16,
+    more: bool,
+    packet: &mut Packet<A>,
+) -> Result<(), Skip> {
+    if offset == 0 {
+        // One that is alone is whole (RFC 6946).
+        packet.part = if more { Part::First } else { Part::Whole };
+        return read_ports(frame, packet.l4_at as usize & 127, packet);
+    }
+    packet.part = Part::Later;
+    // No later fragment may overwrite flags and ports (RFC 3128); none but the last has an odd length.
+    let is_short = packet.l4_len() == 0 || more && packet.l4_len() & 7 != 0;
+    match packet.proto {
+        ip_proto::TCP if offset == 1 => Err(Skip::Malformed),
+        ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP if is_short => Err(Skip::Malformed),
+        ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP => Ok(()),
+        _ => Err(Skip::OtherProtocol),
+    }
 }
 
 /// Reads an Ethernet frame with an IPv6 packet. Nobody but its sender may cut it up (RFC 8200, section 5), so it counts
@@ -200,8 +267,13 @@ pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), S
         l4_check: Be16(0),
         mark: 0,
         call: 0,
+        id: 0,
+        part: Part::Whole,
         from_driver: false,
     };
+    if packet.proto == ipv6::FRAGMENT {
+        return Err(Skip::Fragment);
+    }
     read_ports(frame, IP + ipv6::LEN, packet)
 }
 
@@ -315,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_stands_between_the_header_and_tcp_is_left_alone() {
-        for (header, name) in [(0, "hop by hop"), (43, "routing"), (44, "fragment"), (60, "options")] {
+        for (header, name) in [(0, "hop by hop"), (43, "routing"), (60, "options")] {
             assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::OtherProtocol), "{name}");
         }
         assert_eq!(parse6(frame6(58, &SYN6).as_slice()), Err(Skip::Icmp));

@@ -15,7 +15,8 @@ use rlvs_core::fwd::Rewritten;
 use rlvs_core::maps::global;
 use rlvs_core::path::Plan;
 use rlvs_core::wire::{
-    Addr, Be16, Be32, Packet, Quote, Skip, checksum, eth, icmp, ip_proto, ipv4, ipv6, read_quote, read_quote6,
+    Addr, Be16, Be32, Packet, Quote, Skip, checksum, eth, icmp, ip_proto, ipv4, ipv6, read_fragment,
+    read_fragment6, read_quote, read_quote6,
 };
 
 /// An IPv6 address.
@@ -66,6 +67,8 @@ pub trait Family: Addr + Steps<Self> {
         addresses: (Self, Self),
     ) -> Option<()>;
 
+    /// Goes on reading where a fragment was found.
+    fn read_fragment(frame: Bytes, packet: &mut Packet<Self>) -> Result<(), Skip>;
     /// Reads what an ICMP error quotes, into a place that the family has for it.
     fn read_quote(frame: Bytes, packet: &Packet<Self>, quote: &mut Quote<Self>) -> Result<(), Skip>;
     fn with_quote<R>(work: impl FnOnce(&mut Quote<Self>) -> R) -> Option<R>;
@@ -165,6 +168,10 @@ impl Family for Be32 {
         store(skb, (IP + ipv4::TTL_AT) as u32, &[ttl_word, src, dst], 0)
     }
 
+    #[inline(always)]
+    fn read_fragment(frame: Bytes, packet: &mut Packet<Be32>) -> Result<(), Skip> {
+        read_fragment(frame, packet)
+    }
     #[inline(always)]
     fn read_quote(frame: Bytes, packet: &Packet<Be32>, quote: &mut Quote<Be32>) -> Result<(), Skip> {
         read_quote(frame, packet, quote)
@@ -283,12 +290,18 @@ impl Family for Six {
     ) -> Option<()> {
         // From the payload's length on the header is nine words in a row. It has no checksum that would make up for the
         // change, so the kernel has to note it in the sum that hardware made of the whole packet.
-        let len = packet.l4_len().to_be_bytes();
-        let first = Be32::from_bytes([len[0], len[1], packet.proto, new.ttl]);
+        let len = packet.total_len.wrapping_sub(ipv6::LEN as u16).to_be_bytes();
+        let has_more = packet.l4_at.wrapping_sub(packet.ip_at) as usize != ipv6::LEN;
+        let next = if has_more { ipv6::FRAGMENT } else { packet.proto };
+        let first = Be32::from_bytes([len[0], len[1], next, new.ttl]);
         let words = [first, s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3]];
         store(skb, (IP + ipv6::PAYLOAD_LEN_AT) as u32, &words, BPF_F_RECOMPUTE_CSUM as u64)
     }
 
+    #[inline(always)]
+    fn read_fragment(frame: Bytes, packet: &mut Packet<Six>) -> Result<(), Skip> {
+        read_fragment6(frame, packet)
+    }
     #[inline(always)]
     fn read_quote(frame: Bytes, packet: &Packet<Six>, quote: &mut Quote<Six>) -> Result<(), Skip> {
         read_quote6(frame, packet, quote)

@@ -1,17 +1,17 @@
 //! The maps, under the names and with the values of `rlvs_core::maps`. User space sets the real sizes at load time.
 
 use crate::family::Six;
-use crate::{split, sum};
+use crate::{fragments, split, sum};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, bpf_timer};
 use aya_ebpf::btf_maps;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, CALL_ID_LEN, DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings,
-    TraceConfig, dest_state, global, rates, stats,
+    BUCKETS_PER_PAGE, CALL_ID_LEN, Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig,
+    ServiceKey, Settings, TraceConfig, dest_state, global, rates, stats,
 };
 use rlvs_core::path::Plan;
 use rlvs_core::wire::{Packet, Quote};
@@ -77,6 +77,13 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 /// The bytes that are being summed, on each processor.
 #[map]
 pub static STRETCH: PerCpuArray<[u8; sum::CHUNK]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Datagrams that come in fragments: the oldest have to give way.
+#[map]
+pub static DATAGRAMS: LruHashMap<FragmentKey, Datagram> = LruHashMap::with_max_entries(8192, 0);
+#[map]
+pub static FRAGMENTS_ASIDE: Array<[u32; fragments::PLACE_WORDS]> =
+    Array::with_max_entries(fragments::PLACES, 0);
 
 /// The data of the packet that is being cut up, on each processor.
 #[map]

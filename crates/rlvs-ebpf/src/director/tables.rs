@@ -15,8 +15,8 @@ use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, Flow, Inserted, Outcome, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, DROP_REASONS, DestConfig, Filter, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
-    call_key, global,
+    BUCKETS_PER_PAGE, DROP_REASONS, Datagram, DestConfig, Filter, FragmentKey, MarkRule, NONE, ServiceConfig,
+    ServiceKey, Settings, call_key, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::persist::Remembered;
@@ -112,6 +112,11 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     #[inline(always)]
     fn find_outbound(&self, proto: u8, server: (A, Be16), client: (A, Be16)) -> Option<Entry<A, Words<255>>> {
         found(self, A::outbound(|| Flow::of_reply(proto, server, client)))
+    }
+    #[inline(always)]
+    fn datagram(&self, key: &FragmentKey) -> Option<Datagram> {
+        // SAFETY: copied at once; another processor may write a newer one meanwhile.
+        unsafe { maps::DATAGRAMS.get(key) }.copied()
     }
     #[inline(always)]
     fn find_kept(&self, flow: impl FnOnce() -> Flow<A>) -> Option<Entry<A, Words<255>>> {

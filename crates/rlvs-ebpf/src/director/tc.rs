@@ -24,7 +24,7 @@ use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::EtherType;
-use rlvs_core::wire::{Be16, Be32, Packet, Skip, checksum, ip_proto, read, read6};
+use rlvs_core::wire::{Be16, Be32, Packet, Part, Skip, checksum, ip_proto, read, read6};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
@@ -68,13 +68,27 @@ type ReadAs = u32;
 const NOTHING: ReadAs = 0;
 const OURS: ReadAs = 1;
 const ICMP: ReadAs = 2;
+const FRAGMENT: ReadAs = 3;
 
 #[inline(always)]
 fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Packet<A>) -> i32 {
     match kind {
         OURS => carry_out(skb, packet),
         ICMP => A::tc_related(skb, packet) as i32,
+        FRAGMENT => carry_out_fragment(skb, packet),
         _ => TC_ACT_OK,
+    }
+}
+
+#[inline(always)]
+fn carry_out_fragment<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
+    let now = jiffies();
+    let known = A::fragment(skb, packet, now);
+    match Located::from_code(known) {
+        Located::New => carry_out(skb, packet),
+        Located::Pass => TC_ACT_OK,
+        Located::Up => TC_ACT_SHOT, // for now
+        _ => A::tc_finish(skb, packet, known, now) as i32,
     }
 }
 
@@ -111,6 +125,7 @@ fn read_as(result: Result<(), Skip>) -> ReadAs {
     match result {
         Ok(()) => OURS,
         Err(Skip::Icmp) => ICMP,
+        Err(Skip::Fragment) => FRAGMENT,
         Err(_) => NOTHING,
     }
 }
@@ -143,6 +158,9 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
             packet.call = calls::rlvs_call_of(skb, packet.l4_at as u32 + UDP_LEN, len.wrapping_sub(UDP_LEN));
         }
         located = A::open(packet, now);
+    }
+    if packet.part == Part::First && A::first_fragment(skb, packet, located, now) != 0 {
+        return TC_ACT_SHOT; // it comes in again, and others after it
     }
     if located == Located::Pass.code() {
         return TC_ACT_OK;
@@ -232,6 +250,9 @@ fn rewrite<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -
 /// Port and transport checksum of a translated packet.
 #[inline(always)]
 fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
+    if packet.part == Part::Later {
+        return Some(());
+    }
     let l4_at = packet.l4_at as u32;
     store(skb, l4_at, &rewrite.ports(packet), 0)?;
     if packet.proto == ip_proto::SCTP {
@@ -239,7 +260,8 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
     }
     let is_tcp = packet.proto == ip_proto::TCP;
     if !is_tcp && packet.l4_check.0 == 0 {
-        return complete_udp_sum(skb, packet, rewrite);
+        // (Of a fragment it would take the others.)
+        return if packet.part == Part::Whole { complete_udp_sum(skb, packet, rewrite) } else { Some(()) };
     }
     let check_at = l4_at + if is_tcp { 16 } else { 6 };
     let zero_rule = if is_tcp { 0 } else { BPF_F_MARK_MANGLED_0 as u64 };

@@ -2,6 +2,7 @@
 //! destinations for their rates, and once a second looks after the defences.
 
 use crate::family::{Family, Six};
+use crate::fragments;
 use crate::maps;
 use crate::memory::Words;
 use crate::steps::tables;
@@ -51,11 +52,20 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut c_void, timer: *mut c_vo
         sweep::<Six>(global);
         if ticks % SLICES == 0 {
             watch();
+            if fragments::any_waits() {
+                each(fragments::PLACES, give_up, &mut jiffies());
+            }
         }
         estimate(global, ticks % ESTIMATE_SLICES);
     }
     // SAFETY: the timer that called us; it is the first field of its value.
     unsafe { helpers::bpf_timer_start(timer.cast(), PERIOD_NS, 0) };
+    0
+}
+
+unsafe extern "C" fn give_up(number: u64, now: *mut c_void) -> i64 {
+    // SAFETY: the pointer that `tick` gave to `bpf_loop`.
+    fragments::give_up(number as u32, unsafe { *now.cast::<u32>() });
     0
 }
 

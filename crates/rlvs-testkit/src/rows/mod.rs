@@ -1,6 +1,7 @@
 //! Rows of our own: what the recordings do not have. The same rows run on the host brain and through the loaded
 //! programs, which must agree with it byte for byte.
 
+mod fragments;
 mod packets;
 mod services;
 
@@ -23,6 +24,9 @@ pub fn stories() -> Vec<Story> {
         packets::no_neighbour(),
         packets::own_address(),
         packets::link_padding(),
+        fragments::through("-m"),
+        fragments::through("-g"),
+        fragments::through("-i"),
         services::persistence(),
         services::marks(),
         services::alone(),

@@ -12,7 +12,7 @@ use rlvs_core::path::{recompute_overload, sweep_set};
 use rlvs_core::sched::buckets::Share;
 use rlvs_core::sched::{self, Scheduler, dh, mh, sh};
 use rlvs_core::wire::tcp_flags::{ACK, FIN, SYN};
-use rlvs_core::wire::{Addr, Be16, Be32, Packet, ip_proto};
+use rlvs_core::wire::{Addr, Be16, Be32, Packet, Part, ip_proto};
 
 /// The ticks in a second, each of which sweeps its part of the table, as the kernel timer does.
 pub const TICKS_PER_SEC: u32 = 16;
@@ -165,6 +165,8 @@ impl Director {
             l4_check: Be16(0),
             mark: if self.rules.addresses > 1 { MARK } else { 0 },
             call: 0,
+            id: 0,
+            part: Part::Whole,
             from_driver: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{NOBODY, NOT, tables};
 use crate::family::Family;
-use crate::{maps, related, tc, trace, xdp};
+use crate::{fragments, maps, related, tc, trace, xdp};
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_OK, xdp_md};
 use rlvs_core::conn::entry::{NewEntry, Word};
@@ -188,6 +188,27 @@ pub fn xdp_decide<A: Family>(
     match unsafe { packet.as_ref().zip(plan.as_mut()) } {
         Some((packet, plan)) => xdp::decide(context, packet, located, now, plan),
         None => Decision::PASS.0,
+    }
+}
+
+#[inline(always)]
+pub fn fragment<A: Family>(skb: *mut __sk_buff, packet: *mut Packet<A>, now: u32) -> u64 {
+    match unsafe { packet.as_mut() } {
+        Some(packet) => fragments::sort(skb, packet, now),
+        None => Located::Pass.code(),
+    }
+}
+
+#[inline(always)]
+pub fn first_fragment<A: Family>(
+    skb: *mut __sk_buff,
+    packet: *const Packet<A>,
+    located: u64,
+    now: u32,
+) -> u64 {
+    match unsafe { packet.as_ref() } {
+        Some(packet) => fragments::first(skb, packet, located, now),
+        None => 0,
     }
 }
 

@@ -117,6 +117,11 @@ steps! {
     /// Its first step, what becomes of the packet: the code of a [`Decision`](rlvs_core::path::Decision).
     rlvs_xdp_decide, rlvs6_xdp_decide:
         xdp_decide(context: *mut xdp_md, packet: *const Packet<A>, located: u64, now: u32, plan: *mut Plan<A>);
+    /// TC: what becomes of a fragment: the code of a [`Located`](rlvs_core::path::Located), `Up` if it was set aside.
+    rlvs_fragment, rlvs6_fragment: fragment(skb: *mut __sk_buff, packet: *mut Packet<A>, now: u32);
+    /// TC: notes what became of a first fragment; not 0 if that is used up.
+    rlvs_first_fragment, rlvs6_first_fragment:
+        first_fragment(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
     /// TC: the same (`TC_ACT_…`).
     rlvs_tc_finish, rlvs6_tc_finish:
         tc_finish(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
