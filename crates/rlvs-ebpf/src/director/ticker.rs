@@ -21,6 +21,8 @@ const SLICES: u32 = 16;
 const PERIOD_NS: u64 = 1_000_000_000 / SLICES as u64;
 /// Rates are estimated every two seconds.
 const ESTIMATE_SLICES: u32 = 2 * SLICES;
+/// So many destinations are sampled in one tick; more than these one part after another.
+const AT_ONCE: u32 = 1024;
 const CLOCK_MONOTONIC: u64 = 1;
 
 /// Arms the timer; does nothing to one that is armed but start its period anew.
@@ -160,17 +162,30 @@ fn estimate(global: Words<63>, slice: u32) {
     if settings.sysctl(Setting::RunEstimation) == 0 {
         return;
     }
-    let count = settings.dest_slots / ESTIMATE_SLICES + 1;
+    let all = settings.dest_slots;
+    if all <= AT_ONCE {
+        // All at one moment, as Linux does it: a service's rate is that of its servers.
+        if slice == 0 {
+            each(all, sample_one, &mut Slice { first: 0, now: all });
+            settle(settings.service_slots);
+        }
+        return;
+    }
+    let count = all / ESTIMATE_SLICES + 1;
     if slice == 0 {
-        // The total is the last row.
-        let first = maps::DESTINATIONS.load();
-        each(settings.service_slots, settle_one, &mut Slice { first, now: 0 });
-        each(1, settle_one, &mut Slice { first: total_row(), now: 0 });
+        settle(settings.service_slots);
         global.store(global::ESTIMATE_AT, 0);
     }
     let first = global.load(global::ESTIMATE_AT);
     global.store(global::ESTIMATE_AT, first.wrapping_add(count));
-    each(count, sample_one, &mut Slice { first, now: settings.dest_slots });
+    each(count, sample_one, &mut Slice { first, now: all });
+}
+
+/// Services, and the total, which is the last row.
+#[inline(always)]
+fn settle(services: u32) {
+    each(services, settle_one, &mut Slice { first: maps::DESTINATIONS.load(), now: 0 });
+    each(1, settle_one, &mut Slice { first: total_row(), now: 0 });
 }
 
 fn total_row() -> u32 {
