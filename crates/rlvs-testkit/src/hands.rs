@@ -11,7 +11,7 @@ use rlvs_core::path::{
     hop_flag, locate, locate_related, open_conn,
 };
 use rlvs_core::proto::sip;
-use rlvs_core::wire::checksum::{finish, pseudo, sum_bytes};
+use rlvs_core::wire::checksum::{add, finish, pseudo, sum_bytes};
 use rlvs_core::wire::{
     Be16, Be32, Packet, Part, Quote, Skip, eth, icmp, ip_proto, ipv4, read, read_fragment, read_quote,
 };
@@ -61,7 +61,11 @@ pub fn arrive(world: &World, ifindex: u32, frame: &[u8]) -> Outcome {
 /// One program's work on a frame: `L` says which program, `cpu` on which processor.
 pub fn receive<L: Where>(world: &World, cpu: usize, ifindex: u32, frame: &[u8]) -> Outcome {
     let mut packet = Packet::empty();
-    match read(frame, &mut packet) {
+    let found = read(frame, &mut packet);
+    if frame.len() < eth::HEADER_LEN + packet.total_len as usize {
+        return Outcome::Pass; // shorter than its IP header says
+    }
+    match found {
         Ok(()) => {}
         Err(Skip::Icmp) if L::LAYER == Layer::Stack => return receive_icmp::<L>(world, cpu, &packet, frame),
         Err(Skip::Fragment) if L::LAYER == Layer::Stack => {
@@ -106,7 +110,7 @@ fn receive_fragment<L: Where>(
             return Outcome::SetAside;
         }
         Located::New => found = located(packet, &brain, now),
-        _ => {}
+        known => return carry_out(world, &brain, packet, known, frame),
     }
     if packet.part == Part::First {
         let noted = fragment::note(packet, found, now);
@@ -261,10 +265,7 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
             } else if packet.part == Part::Whole {
                 // A datagram without checksum gets one, as IPVS does.
                 let data = &out[l4..l4 + packet.l4_len() as usize];
-                let sum = finish(rlvs_core::wire::checksum::add(
-                    sum_bytes(data),
-                    pseudo(src, dst, packet.proto, packet.l4_len()),
-                ));
+                let sum = finish(add(sum_bytes(data), pseudo(src, dst, packet.proto, packet.l4_len())));
                 let check = if sum.0 == 0 { Be16(0xffff) } else { sum };
                 put(&mut out, l4 + 6, &check.bytes());
             }
@@ -272,7 +273,7 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
         Kind::Tunnel => {
             let encap = &plan.edit.encap;
             let dest = world.dest_config(encap.dest);
-            let sum = sum_bytes(&out[IP..IP + packet.total_len as usize]);
+            let sum = sum_when_completed(packet, &out[IP..IP + packet.total_len as usize]);
             let shim = tun::shim(packet, encap, dest, sum);
             let shim = &shim[..tun::shim_words(dest, encap.summed)];
             let outer = tun::outer::header4(packet, encap, dest);
@@ -312,7 +313,8 @@ fn error_frame(packet: &Packet<Be32>, frame: &[u8], error: icmp::Error, id: u16)
     let mut message = vec![kind, code, 0, 0];
     message.extend(error.rest().to_be_bytes());
     message.extend(quote);
-    let check = finish(sum_bytes(&message));
+    let (head, quote) = message.split_at(icmp::HEADER_LEN);
+    let check = finish(add(sum_bytes(head), sum_when_completed(packet, quote)));
     put(&mut message, 2, &check.bytes());
     let header = ipv4::Header {
         tos: icmp::TOS,
@@ -328,6 +330,15 @@ fn error_frame(packet: &Packet<Be32>, frame: &[u8], error: icmp::Error, id: u16)
     out.extend(header.words().iter().flat_map(|w| w.bytes()));
     out.extend(message);
     out
+}
+
+/// The sum over the beginning of a packet as it will be when hardware has completed the packet's checksum.
+fn sum_when_completed(packet: &Packet<Be32>, bytes: &[u8]) -> u32 {
+    if !packet.checksum_looks_partial() {
+        return sum_bytes(bytes);
+    }
+    let header_len = usize::from(packet.l4_at - packet.ip_at);
+    add(sum_bytes(&bytes[..header_len]), u32::from(!packet.l4_check.0))
 }
 
 fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {

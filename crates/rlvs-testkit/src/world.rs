@@ -123,6 +123,11 @@ impl World {
         std::mem::take(&mut self.again.lock().expect("no panic meanwhile"))
     }
 
+    /// The fragment that was set aside last is forgotten.
+    pub fn forget_waiting(&self) {
+        self.aside.lock().expect("no panic meanwhile").pop();
+    }
+
     /// Sets what `rlvs sysctl` sets.
     pub fn sysctl(&mut self, name: &str, value: u32) {
         let definition = sysctl::by_name(name).unwrap_or_else(|| panic!("no setting {name}"));

@@ -7,6 +7,7 @@ mod choices;
 mod compare;
 mod drift;
 mod fragments;
+mod hostile;
 mod lab;
 mod run;
 mod six;
@@ -81,4 +82,24 @@ fn fragments_in_any_order_behind_xdp() {
 #[test]
 fn fragments_in_any_order_in_tc() {
     fragments::any_order(Way::Tc);
+}
+
+#[test]
+fn hostile_packets_in_xdp() {
+    hostile::agree(Way::Xdp);
+}
+
+#[test]
+fn hostile_packets_in_tc() {
+    hostile::agree(Way::Tc);
+}
+
+#[test]
+fn hostile_packets_of_ipv6_in_xdp() {
+    six::hostile(Way::Xdp);
+}
+
+#[test]
+fn hostile_packets_of_ipv6_in_tc() {
+    six::hostile(Way::Tc);
 }

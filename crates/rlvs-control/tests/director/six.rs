@@ -3,6 +3,7 @@
 //!
 //! Not compared: the flow label that the kernel invents for an ICMPv6 error (ours is 0), IP ids, GUE's source ports.
 
+use crate::hostile::{invariants, step6};
 use crate::lab::{in_a_namespace, set_mtu};
 use crate::run::{Made, Programs, Verdict, Way};
 use rlvs_control::model::{
@@ -72,6 +73,23 @@ fn ipv6_services_with_ipv4_servers() {
         include_str!("golden/c2-tun-6in4-gue.json"),
         include_str!("golden/c2-tun-6in4-gue-csum.json"),
     ]);
+}
+
+/// Hostile packets of IPv6, see [`hostile`](crate::hostile).
+pub fn hostile(way: Way) {
+    let recordings = [
+        include_str!("golden/c2-nat6.json"),
+        include_str!("golden/c2-dr6.json"),
+        include_str!("golden/c2-tun6.json"),
+        include_str!("golden/c2-tun-6in6-gre-csum.json"),
+        include_str!("golden/c2-tun-6in4-gue-csum.json"),
+    ]
+    .map(|json| serde_json::from_str::<Recording>(json).expect("a recording of packets"));
+    let steps = |r: &Recording| r.steps.iter().map(|s| step6(&s.from, &s.in_hex)).collect();
+    let steps: Vec<Vec<_>> = recordings.iter().map(steps).collect();
+    invariants(way, &steps, |director, story| {
+        recordings[story].service.iter().for_each(|line| obey(director, line));
+    });
 }
 
 fn replay(recordings: &[&str]) {

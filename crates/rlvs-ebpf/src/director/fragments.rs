@@ -131,14 +131,17 @@ struct Release {
     released: u32,
 }
 
-/// Notes what became of a first fragment. If others wait for it, they come in again, after a copy of itself: then 1, and the
-/// packet is used up.
+/// A first fragment: before anything becomes of it (`located` is the code of `New`) and after, when it is noted. If others
+/// wait for it, they come in again, after a copy of itself: then 1, and the packet is used up. (So it is scheduled once; but
+/// another processor may set one aside between the two looks.)
 #[inline(always)]
 pub fn first<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> u64 {
-    let noted: Datagram = fragment::note(packet, Located::from_code(located), now);
     let mut release = Release { skb, key: FragmentKey::of(packet), now, released: 0 };
-    if maps::DATAGRAMS.insert(release.key, noted, 0).is_err() {
-        return 0;
+    if located != Located::New.code() {
+        let noted: Datagram = fragment::note(packet, Located::from_code(located), now);
+        if maps::DATAGRAMS.insert(release.key, noted, 0).is_err() {
+            return 0;
+        }
     }
     if global().is_none_or(|global| global.load(global::ASIDE) == 0) {
         return 0;

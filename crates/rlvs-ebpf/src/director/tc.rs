@@ -23,12 +23,13 @@ use aya_ebpf::programs::TcContext;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
-use rlvs_core::wire::eth::EtherType;
+use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{Be16, Be32, Packet, Part, Skip, checksum, ip_proto, read, read6};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
 const UDP_LEN: u32 = 8;
+const IP: u32 = eth::HEADER_LEN as u32;
 
 #[classifier]
 pub fn rlvs_tc(context: TcContext) -> i32 {
@@ -72,6 +73,11 @@ const FRAGMENT: ReadAs = 3;
 
 #[inline(always)]
 fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Packet<A>) -> i32 {
+    // SAFETY: the context of the running program.
+    let len = unsafe { (&raw const (*skb).len).read_volatile() };
+    if packet.total_len as u32 + IP > len {
+        return TC_ACT_OK; // shorter than its IP header says: the stack counts and drops it
+    }
     match kind {
         OURS => carry_out(skb, packet),
         ICMP => A::tc_related(skb, packet) as i32,
@@ -85,6 +91,9 @@ fn carry_out_fragment<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) ->
     let now = jiffies();
     let known = A::fragment(skb, packet, now);
     match Located::from_code(known) {
+        Located::New if packet.part == Part::First && A::first_fragment(skb, packet, known, now) != 0 => {
+            TC_ACT_SHOT // it comes in again, and others after it
+        }
         Located::New => carry_out(skb, packet),
         Located::Pass => TC_ACT_OK,
         Located::Up => TC_ACT_SHOT, // for now
@@ -160,7 +169,7 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
         located = A::open(packet, now);
     }
     if packet.part == Part::First && A::first_fragment(skb, packet, located, now) != 0 {
-        return TC_ACT_SHOT; // it comes in again, and others after it
+        return TC_ACT_SHOT; // likewise
     }
     if located == Located::Pass.code() {
         return TC_ACT_OK;

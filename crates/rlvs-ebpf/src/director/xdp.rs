@@ -56,6 +56,9 @@ fn is_ipv6(context: *mut xdp_md, packet: &mut Packet<Six>) -> bool {
 
 #[inline(always)]
 fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
+    if !is_all_there(context, packet) {
+        return XDP_PASS; // the stack counts and drops it
+    }
     packet.from_driver = true;
     let now = jiffies();
     let mut located = A::locate(packet, now);
@@ -66,6 +69,14 @@ fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
         return XDP_PASS;
     }
     A::xdp_finish(context, packet, located, now) as u32
+}
+
+/// Is the frame as long as its IP header says? (Only its first buffer is between the bounds.)
+#[inline(always)]
+fn is_all_there<A: Family>(context: *mut xdp_md, packet: &Packet<A>) -> bool {
+    let (frame, wanted) = (bounds(context).0, packet.total_len as usize + IP);
+    // SAFETY: the context of the running program.
+    wanted <= frame.end - frame.data || wanted as u64 <= unsafe { helpers::bpf_xdp_get_buff_len(context) }
 }
 
 /// The second half of the story, and what comes of it (`XDP_…`).

@@ -119,7 +119,7 @@ steps! {
         xdp_decide(context: *mut xdp_md, packet: *const Packet<A>, located: u64, now: u32, plan: *mut Plan<A>);
     /// TC: what becomes of a fragment: the code of a [`Located`](rlvs_core::path::Located), `Up` if it was set aside.
     rlvs_fragment, rlvs6_fragment: fragment(skb: *mut __sk_buff, packet: *mut Packet<A>, now: u32);
-    /// TC: notes what became of a first fragment; not 0 if that is used up.
+    /// TC: a first fragment, before it is located and after; not 0 if it is used up.
     rlvs_first_fragment, rlvs6_first_fragment:
         first_fragment(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
     /// TC: the same (`TC_ACT_…`).
