@@ -159,7 +159,8 @@ pub fn state_difference(director: &mut Director, world: &World) -> Option<String
     let (mut theirs, mut ours) = (state_of(director), state_of_world(world));
     // How many fragments can wait is the programs' own affair.
     let lost = DropReason::FragmentLost.word();
-    (theirs.1.remove(lost), ours.1.remove(lost));
+    theirs.1.remove(lost);
+    ours.1.remove(lost);
     // What is the same tells nothing.
     let (same_conns, same_drops) = (ours.0.clone(), ours.1.clone());
     ours.0.retain(|k, v| theirs.0.get(k) != Some(v));

@@ -42,6 +42,8 @@ impl Subject for Loaded<'_> {
     }
 
     fn end(&mut self, _case: &str) {}
+
+    const NEAR: u32 = 4;
 }
 
 macro_rules! recording {
