@@ -2,3 +2,4 @@
 //! director that way. So far it holds the configuration; nothing here runs checks yet.
 
 pub mod config;
+pub mod drain;

@@ -230,6 +230,13 @@ impl Balancer for Director {
         destinations::delete(instance, service, addr, port)
     }
 
+    fn expire_connections(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
+        let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
+        destinations::expire_connections(instance, service, addr, port)
+    }
+
     fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()> {
         let _lock = self.lock()?;
         let Some(instance) = self.instance()? else {

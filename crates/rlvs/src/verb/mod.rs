@@ -4,6 +4,7 @@ pub mod attach;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod drain;
 pub mod ipvsadm;
 pub mod man;
 pub mod mark;
