@@ -40,6 +40,8 @@ enum Verb {
     Drain(verb::drain::Args),
     /// Give a drained real server its weight back
     Undrain(verb::drain::UndrainArgs),
+    /// Counters for Prometheus: print them once, or serve them
+    Metrics(verb::metrics::Args),
     /// Check a keepalived.conf or its TOML form, or turn one into the other
     Config(verb::config::Args),
     /// Compare schedulers under a synthetic load: the real brain, invented clients and servers; no root, no network
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Realserver(args) => verb::realserver::run(args),
         Verb::Drain(args) => verb::drain::run(args),
         Verb::Undrain(args) => verb::drain::undrain(args),
+        Verb::Metrics(args) => verb::metrics::run(args),
         Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
         Verb::Simulate(args) => verb::simulate::run(args),
         Verb::Config(args) => verb::config::run(args),

@@ -19,7 +19,7 @@ mod trace;
 
 pub use marks::MarkSpec;
 pub use settings::Sysctl;
-pub use status::{DropCount, MapFill, Status};
+pub use status::{DropCount, MapFill, Status, drop_reasons};
 pub use trace::{Outcome, Trace, TraceFilter, Traced};
 
 use crate::attach;

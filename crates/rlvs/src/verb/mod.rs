@@ -8,6 +8,7 @@ pub mod drain;
 pub mod ipvsadm;
 pub mod man;
 pub mod mark;
+pub mod metrics;
 pub mod proc;
 pub mod realserver;
 pub mod responder;
