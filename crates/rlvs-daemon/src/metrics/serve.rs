@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,16 +100,24 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Answers until it is dropped. `page` makes what a scrape gets; its error becomes a status 500 with its text. For a
-/// current-thread runtime, in a `LocalSet`: each page is made in the thread, and network namespace, of the caller.
-pub async fn serve(socket: &Socket, page: Rc<dyn Fn() -> Result<String, String>>) -> io::Result<()> {
+/// What a scrape gets; an error becomes a status 500 with its text.
+pub type Page = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// Answers until it is dropped. Pages are made in a thread for blocking work, which is in the network namespace of the thread
+/// that started it, one at a time.
+pub async fn serve(socket: &Socket, page: Page) -> io::Result<()> {
+    let one_at_a_time = Arc::new(Semaphore::new(1));
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
         // Who finds no place waits in the kernel's queue.
         let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
         let accepted = match socket {
-            Socket::Tcp(listener) => listener.accept().await.map(|(s, _)| start(s, &page, place)),
-            Socket::Unix(listener, _) => listener.accept().await.map(|(s, _)| start(s, &page, place)),
+            Socket::Tcp(listener) => {
+                listener.accept().await.map(|(s, _)| start(s, &page, &one_at_a_time, place))
+            }
+            Socket::Unix(listener, _) => {
+                listener.accept().await.map(|(s, _)| start(s, &page, &one_at_a_time, place))
+            }
         };
         if let Err(e) = accepted {
             match e.kind() {
@@ -126,16 +133,16 @@ pub async fn serve(socket: &Socket, page: Rc<dyn Fn() -> Result<String, String>>
     }
 }
 
-fn start<S>(stream: S, page: &Rc<dyn Fn() -> Result<String, String>>, place: OwnedSemaphorePermit)
+fn start<S>(stream: S, page: &Page, one_at_a_time: &Arc<Semaphore>, place: OwnedSemaphorePermit)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let page = Rc::clone(page);
-    tokio::task::spawn_local(async move {
+    let (page, turns) = (Arc::clone(page), Arc::clone(one_at_a_time));
+    tokio::spawn(async move {
         let _place = place;
         let service = hyper::service::service_fn(move |request| {
-            let response = answer(&request, page.as_ref());
-            async move { Ok::<_, Infallible>(response) }
+            let (page, turns) = (Arc::clone(&page), Arc::clone(&turns));
+            async move { Ok::<_, Infallible>(answer(&request, page, &turns).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -147,7 +154,7 @@ where
     });
 }
 
-fn answer(request: &Request<Incoming>, page: &dyn Fn() -> Result<String, String>) -> Response<String> {
+async fn answer(request: &Request<Incoming>, page: Page, turns: &Semaphore) -> Response<String> {
     let with = |status, kind: &'static str, body: String| {
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -161,13 +168,20 @@ fn answer(request: &Request<Incoming>, page: &dyn Fn() -> Result<String, String>
         return refused;
     }
     match request.uri().path() {
-        "/metrics" => match page() {
+        "/metrics" => match made(page, turns).await {
             Ok(text) => with(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
             Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n")),
         },
         "/" => plain(StatusCode::OK, "rlvs: the metrics are at /metrics\n"),
         _ => plain(StatusCode::NOT_FOUND, "only /metrics is here\n"),
     }
+}
+
+async fn made(page: Page, turns: &Semaphore) -> Result<String, String> {
+    let _turn = turns.acquire().await;
+    tokio::task::spawn_blocking(move || page())
+        .await
+        .unwrap_or_else(|_| Err("the page could not be made".into()))
 }
 
 #[cfg(test)]
@@ -191,10 +205,14 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let work = async {
             let socket = Socket::open(listen).await.unwrap();
-            let pages = std::cell::Cell::new(0);
-            let page = Rc::new(move || {
-                pages.set(pages.get() + 1);
-                if pages.get() < 3 { Ok(format!("page {}\n", pages.get())) } else { Err("no more".into()) }
+            let pages = std::sync::atomic::AtomicU32::new(1);
+            let page = Arc::new(move || match pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                // What a page may do that a task may not.
+                n @ 1..3 => tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap()
+                    .block_on(async { Ok(format!("page {n}\n")) }),
+                _ => Err("no more".into()),
             });
             tokio::select! {
                 ended = serve(&socket, page) => panic!("{ended:?}"),

@@ -7,7 +7,7 @@ use rlvs_daemon::drain::ledger::peek;
 use rlvs_daemon::metrics::serve::{Listen, Socket, serve};
 use rlvs_daemon::metrics::{Names, Snapshot, render};
 use std::io::{ErrorKind, Write};
-use std::rc::Rc;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
         };
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, answer(&listen, names))
+    runtime.block_on(answer(&listen, names))
 }
 
 async fn answer(listen: &Listen, names: Names) -> Result<()> {
@@ -55,7 +55,7 @@ async fn answer(listen: &Listen, names: Names) -> Result<()> {
     }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
-        ended = serve(&socket, Rc::new(move || page(names).map_err(|e| format!("{e:#}")))) => Ok(ended?),
+        ended = serve(&socket, Arc::new(move || page(names).map_err(|e| format!("{e:#}")))) => Ok(ended?),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }
