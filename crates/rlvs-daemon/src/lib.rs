@@ -4,3 +4,4 @@
 pub mod config;
 pub mod drain;
 pub mod metrics;
+pub mod weights;
