@@ -1,5 +1,6 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
+pub mod agent;
 pub mod attach;
 pub mod completions;
 pub mod config;
