@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{RLVS, lab, rlvs, try_as, wait_for, within};
-use rlvs::lab::{Host, Lab, Topology};
+use common::{Serving, lab, rlvs, try_as, wait_for, within};
+use rlvs::lab::{Lab, Topology};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -16,7 +15,7 @@ fn it_answers_with_words_and_with_json() {
         let server = lab.server(1);
         // What a test that was killed left behind.
         rlvs(server, "realserver agent set ready");
-        start(server, "realserver agent --max-connections 100000");
+        let _agent = Serving::start(server, "realserver agent --max-connections 100000");
         let addr = server.addr();
         let words = || ask(&lab, addr, "");
         let first = wait_for("the agent", Duration::from_secs(5), words);
@@ -32,7 +31,7 @@ fn it_answers_with_words_and_with_json() {
         assert_eq!(order("maint"), "maint\n");
         assert_eq!(order("25%"), "up ready 25%\n");
         // Another host's agent has orders of its own.
-        start(lab.server(2), "realserver agent");
+        let _other = Serving::start(lab.server(2), "realserver agent");
         let other =
             wait_for("the other agent", Duration::from_secs(5), || ask(&lab, lab.server(2).addr(), ""));
         assert!(!other.contains(" 25%"), "{other:?}");
@@ -50,7 +49,7 @@ fn it_never_keeps_a_director_waiting() {
     within(30, || {
         let lab = lab(Topology::Nat);
         let server = lab.server(1);
-        start(server, "realserver agent");
+        let _agent = Serving::start(server, "realserver agent");
         let addr = server.addr();
         wait_for("the agent", Duration::from_secs(5), || ask(&lab, addr, ""));
         let mut held = vec![];
@@ -65,12 +64,6 @@ fn it_never_keeps_a_director_waiting() {
             assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         }
     });
-}
-
-fn start(host: &Host, args: &str) {
-    let mut command = host.command(RLVS);
-    command.args(args.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    host.start(command).expect("an agent");
 }
 
 /// What the agent says to the director; None while nobody listens.

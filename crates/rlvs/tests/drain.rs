@@ -74,6 +74,7 @@ fn connections_go_on(topology: Topology, mode: &str) {
         assert!(served > 20, "{served} requests");
     });
     assert!(rlvs(lab.director(), "drain").contains("had weight 2"));
+    drained_in_the_listing(&lab);
     rlvs(lab.director(), &format!("undrain {}", real(&lab, 1, 80)));
     assert_eq!(weight(&lab, 1), 2);
     assert!(rlvs(lab.director(), "drain").contains("nothing is drained"));
@@ -268,6 +269,27 @@ fn persistent_clients_are_kept_or_let_go() {
         drop(open);
         let (status, said) = drain.end();
         assert_eq!(status, Some(0), "{said}");
+    });
+}
+
+fn drained_in_the_listing(lab: &Cluster) {
+    let page = rlvs(lab.director(), "metrics --names rlvs");
+    let server = format!("destination=\"{}\"}} 1", real(lab, 1, 80));
+    assert!(
+        page.lines().any(|l| l.starts_with("rlvs_destination_draining") && l.ends_with(&server)),
+        "{page}"
+    );
+}
+
+/// Everything is gone with the rules; a server of the same name starts anew.
+#[test]
+fn down_forgets_drains() {
+    within(30, || {
+        let lab = cluster(Topology::Nat);
+        serve(&lab, Proto::Tcp, 80, "rr", &[3]);
+        rlvs(lab.director(), &format!("drain {}", real(&lab, 1, 80)));
+        rlvs(lab.director(), "down");
+        assert!(rlvs(lab.director(), "drain").contains("nothing is drained"));
     });
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Cluster, Proto, RLVS, cluster, real, rlvs, serve, try_as, wait_for, within};
+use common::{Proto, Serving, cluster, real, rlvs, serve, try_as, wait_for, within};
 use rlvs::lab::client::{self, Connection};
 use rlvs::lab::{Topology, VIP};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
 use std::time::Duration;
 
 const DASHBOARD: &str = include_str!("../../../dist/grafana/rlvs.json");
@@ -55,12 +54,12 @@ fn it_serves_on_a_port_and_on_a_socket() {
     within(30, || {
         let lab = cluster(Topology::Nat);
         serve(&lab, Proto::Tcp, 80, "rr", &[1]);
-        start(&lab, "metrics --listen 127.0.0.1:9100");
+        let _server = Serving::start(lab.director(), "metrics --listen 127.0.0.1:9100");
         let tcp = || lab.director().run(|| TcpStream::connect("127.0.0.1:9100").ok());
         let page = scrape(wait_for("the port", Duration::from_secs(5), tcp));
         assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("\nrlvs_loaded 1\n"), "{page}");
         let path = std::env::temp_dir().join(format!("rlvs-metrics-test-{}", std::process::id()));
-        start(&lab, &format!("metrics --listen unix:{}", path.display()));
+        let _server = Serving::start(lab.director(), &format!("metrics --listen unix:{}", path.display()));
         let unix = || UnixStream::connect(&path).ok();
         let page = scrape(wait_for("the socket", Duration::from_secs(5), unix));
         assert!(page.contains("\nnode_ipvs_connections_total "), "{page}");
@@ -121,12 +120,6 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
     lines
         .map(|l| l.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().expect(l))).expect(l))
         .collect()
-}
-
-fn start(lab: &Cluster, args: &str) {
-    let mut command = lab.director().command(RLVS);
-    command.args(args.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    lab.director().start(command).expect("a command");
 }
 
 fn scrape(mut stream: impl Read + Write) -> String {

@@ -108,6 +108,12 @@ impl Ledger {
         self.save()
     }
 
+    /// All of them: the rules are gone.
+    pub fn clear(&mut self) -> Result<(), Error> {
+        self.drains.clear();
+        self.save()
+    }
+
     /// The weight that undraining is to restore; whether it is drained at all.
     pub fn set_former_weight(
         &mut self,
@@ -227,10 +233,10 @@ pub mod tests {
     }
 
     /// A directory of its own, removed at the end.
-    pub struct Scratch(pub PathBuf);
+    struct Scratch(PathBuf);
 
     impl Scratch {
-        pub fn new() -> Scratch {
+        fn new() -> Scratch {
             static NEXT: AtomicU32 = AtomicU32::new(0);
             let name = format!("rlvs-drain-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             Scratch(std::env::temp_dir().join(name))

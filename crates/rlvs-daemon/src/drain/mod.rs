@@ -13,7 +13,8 @@
 //! A destination that is [`Ledger::find`]-able is draining or drained: its weight stays 0 until it is undrained, also when
 //! it is deleted and added again (a health check that failed and recovered). The ledger is locked while it is open; hold
 //! it from reading it to writing weights. A weight that would have been set meanwhile goes into the ledger
-//! ([`Ledger::set_former_weight`]), and undraining restores that one. To look without waiting there is [`ledger::peek`].
+//! ([`Ledger::set_former_weight`]), and undraining restores that one. If it is found with another weight than 0, an operator
+//! set that by hand: it is theirs, and [`Ledger::forget`] ends the drain. To look without waiting there is [`ledger::peek`].
 //!
 //! docs/drain.md is the operator's page.
 

@@ -50,6 +50,9 @@ const COUNTED: [Counted; 5] = [
     ),
 ];
 
+/// Name, help and value of what a destination has at this moment.
+type Gauge = (&'static str, &'static str, fn(&DestinationView) -> u32);
+
 pub fn tell(snapshot: &Snapshot, text: &mut Text) {
     text.family("rlvs_build_info", Kind::Gauge, "The version of rlvs, and of the kernel it runs on")
         .sample(&[("version", &env!("CARGO_PKG_VERSION")), ("kernel", &snapshot.status.kernel)], 1);
@@ -111,7 +114,7 @@ fn destinations(snapshot: &Snapshot, text: &mut Text) {
         };
         family.sample(&[("service", &s), ("destination", &d), ("method", &method)], 1);
     });
-    let gauges: [(&str, &str, fn(&DestinationView) -> u32); 5] = [
+    let gauges: [Gauge; 5] = [
         ("rlvs_destination_weight", "Weight; 0 takes no new connections", |d| d.destination.weight),
         ("rlvs_destination_active_connections", "Connections in an established state", |d| {
             d.active_connections
