@@ -43,6 +43,8 @@ fn connections_go_on(topology: Topology, mode: &str) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let clients = scope.spawn(|| lab.client().run(|| requests_until(&stop)));
+        // Also when something fails here: the scope waits for the clients.
+        let at_end = Stop(&stop);
         let mut drain = Background::start(&lab, &format!("drain {} --deadline 30s", real(&lab, 1, 80)));
         wait_until("weight 0", PATIENCE, || weight(&lab, 1) == 0);
         // Whoever began before it: half a second for their requests.
@@ -55,7 +57,8 @@ fn connections_go_on(topology: Topology, mode: &str) {
         }
         assert!(drain.is_running(), "two connections are open");
         open.pop();
-        thread::sleep(Duration::from_millis(700));
+        // Lines come once a second at most.
+        thread::sleep(Duration::from_millis(1600));
         assert!(drain.is_running(), "one connection is open");
         open.clear();
         let (status, said) = drain.end();
@@ -69,7 +72,7 @@ fn connections_go_on(topology: Topology, mode: &str) {
         ] {
             assert!(said.contains(part), "{part:?} in {said}");
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_end);
         let served = clients.join().expect("no request fails");
         assert!(served > 20, "{served} requests");
     });
@@ -270,6 +273,14 @@ fn persistent_clients_are_kept_or_let_go() {
         let (status, said) = drain.end();
         assert_eq!(status, Some(0), "{said}");
     });
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn drained_in_the_listing(lab: &Cluster) {
