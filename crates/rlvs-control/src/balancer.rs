@@ -1,6 +1,6 @@
 //! The orders an operator can give. `Director` carries them out on the maps; tests use a balancer in memory.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::*;
 use std::net::IpAddr;
 
@@ -24,6 +24,12 @@ pub trait Balancer {
     /// Replaces everything but address and port.
     fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()>;
     fn delete_destination(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()>;
+    /// Ends all connections of a destination of weight 0 at once: their next packets open new ones elsewhere, which is for
+    /// UDP. Templates stay.
+    fn expire_connections(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
+        let _ = (key, addr, port);
+        Err(Error::NotSupported("ending the connections of one destination".into()))
+    }
 
     /// `-Z`: counters of one service with its destinations, or of everything.
     fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()>;

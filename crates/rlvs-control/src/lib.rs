@@ -17,6 +17,7 @@ mod shared;
 pub use balancer::Balancer;
 pub use director::{
     Director, DropCount, MapFill, MarkSpec, Outcome, Status, Sysctl, Totals, Trace, TraceFilter, Traced,
+    drop_reasons,
 };
 pub use error::{Error, Result};
 pub use object::jiffies_per_second;

@@ -2,3 +2,6 @@
 //! director that way. So far it holds the configuration; nothing here runs checks yet.
 
 pub mod config;
+pub mod drain;
+pub mod metrics;
+pub mod weights;

@@ -36,6 +36,12 @@ enum Verb {
     Down,
     /// Make this host a real server: the VIP on lo, silence in ARP, tunnel packets taken out
     Realserver(verb::realserver::Args),
+    /// Take a real server out of service gently: no new connections, and wait for the last one
+    Drain(verb::drain::Args),
+    /// Give a drained real server its weight back
+    Undrain(verb::drain::UndrainArgs),
+    /// Counters for Prometheus: print them once, or serve them
+    Metrics(verb::metrics::Args),
     /// Check a keepalived.conf or its TOML form, or turn one into the other
     Config(verb::config::Args),
     /// Compare schedulers under a synthetic load: the real brain, invented clients and servers; no root, no network
@@ -70,6 +76,9 @@ fn main() -> ExitCode {
         Verb::Detach(args) => verb::attach::detach(args),
         Verb::Down => verb::attach::down(),
         Verb::Realserver(args) => verb::realserver::run(args),
+        Verb::Drain(args) => verb::drain::run(args),
+        Verb::Undrain(args) => verb::drain::undrain(args),
+        Verb::Metrics(args) => verb::metrics::run(args),
         Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
         Verb::Simulate(args) => verb::simulate::run(args),
         Verb::Config(args) => verb::config::run(args),

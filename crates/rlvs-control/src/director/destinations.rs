@@ -135,6 +135,49 @@ fn end_connections(instance: &Instance) -> Result<()> {
     Ok(())
 }
 
+/// Ends the connections of a destination of weight 0. Only programs close connections, and at one order only those of deleted
+/// servers (`expire_nodest_conn`): so it counts as deleted while the table is swept, which takes milliseconds. A datagram that
+/// comes in this time is lost.
+pub fn expire_connections(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Result<()> {
+    let id = find(instance, service, addr, port).ok_or(Error::NoSuchDestination)?;
+    let weight = instance.dest.get(id).weight;
+    if weight != 0 {
+        let why =
+            format!("the real server's weight is {weight}: it must be 0 before its connections are ended");
+        return Err(Error::Invalid(why));
+    }
+    let at_once = instance.settings.get(0).sysctl(Setting::ExpireNodestConn);
+    if at_once == 0 {
+        refuse_to_end_others(instance)?;
+    }
+    let set_at_once =
+        |value| instance.settings.edit(0, |s| s.sysctl[Setting::ExpireNodestConn as usize] = value);
+    instance.dest.edit(id, |d| d.flags &= !dest_flag::AVAILABLE);
+    set_at_once(1);
+    let swept = instance.command(op::SWEEP, NONE, NONE, 0);
+    set_at_once(at_once);
+    instance.dest.edit(id, |d| d.flags |= dest_flag::AVAILABLE);
+    swept.map(|_| ())
+}
+
+/// Connections of servers that were deleted wait for them to come back, unless the operator said otherwise.
+fn refuse_to_end_others(instance: &Instance) -> Result<()> {
+    for id in instance.dest_slots() {
+        let config = instance.dest.get(id);
+        let is_aside = config.flags & dest_flag::IN_USE != 0 && !config.is_available();
+        let connections = instance.dest_state.words(id).load(dest_state::TOTAL) & !dest_state::OVERLOADED;
+        if is_aside && connections != 0 {
+            let server =
+                std::net::SocketAddr::new(convert::addr(config.addr, config.family), config.port.get());
+            return Err(Error::Invalid(format!(
+                "the {connections} connections of the deleted real server {server} would end, too; wait until they are gone, \
+                 or say so with `rlvs sysctl expire_nodest_conn=1`"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The service goes: its destinations belong to nobody until they are added again.
 pub fn orphan_all(instance: &Instance, service: u32) -> Result<()> {
     let now = seconds_since_boot();

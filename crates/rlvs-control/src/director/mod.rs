@@ -19,7 +19,7 @@ mod trace;
 
 pub use marks::MarkSpec;
 pub use settings::Sysctl;
-pub use status::{DropCount, MapFill, Status};
+pub use status::{DropCount, MapFill, Status, drop_reasons};
 pub use trace::{Outcome, Trace, TraceFilter, Traced};
 
 use crate::attach;
@@ -228,6 +228,13 @@ impl Balancer for Director {
         let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
         let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
         destinations::delete(instance, service, addr, port)
+    }
+
+    fn expire_connections(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
+        let _lock = self.lock()?;
+        let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
+        let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
+        destinations::expire_connections(instance, service, addr, port)
     }
 
     fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()> {

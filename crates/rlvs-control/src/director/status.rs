@@ -69,6 +69,11 @@ impl Director {
     }
 }
 
+/// The words of all reasons there are.
+pub fn drop_reasons() -> impl Iterator<Item = &'static str> {
+    DropReason::ALL.iter().map(|reason| reason.word())
+}
+
 fn drops(i: &crate::instance::Instance) -> Vec<DropCount> {
     let count = |reason: DropReason| {
         (0..i.cpus).map(|cpu| i.drops.get(cpu * DROP_REASONS as u32 + reason as u32)).sum::<u64>()

@@ -8,6 +8,7 @@
 //! docs/schedulers.md shows what comes out.
 
 mod director;
+pub mod dynamic;
 mod load;
 mod memory;
 mod report;

@@ -33,6 +33,11 @@ impl Worker {
         self.next
     }
 
+    /// How many it serves at once.
+    pub fn jobs(&self) -> usize {
+        self.queue.len()
+    }
+
     pub fn pass(&mut self, nanos: u64) {
         let n = self.queue.len();
         if n > 0 {

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use rlvs_control::Director;
 use rlvs_control::attach::Mode;
+use rlvs_control::{Director, bpffs};
+use rlvs_daemon::drain::{Ledger, ledger};
 
 #[derive(clap::Args)]
 pub struct Attach {
@@ -59,5 +60,11 @@ pub fn detach(args: Detach) -> Result<()> {
 }
 
 pub fn down() -> Result<()> {
-    Director::here()?.down().context("down")
+    Director::here()?.down().context("down")?;
+    // What was drained is no more.
+    let cookie = bpffs::netns_cookie()?;
+    if !ledger::peek(cookie)?.is_empty() {
+        Ledger::open(cookie)?.clear()?;
+    }
+    Ok(())
 }

@@ -1,12 +1,15 @@
 //! The verbs of `rlvs VERB …`, one module each: its arguments and what it does, in a few lines, the work being elsewhere.
 
+pub mod agent;
 pub mod attach;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod drain;
 pub mod ipvsadm;
 pub mod man;
 pub mod mark;
+pub mod metrics;
 pub mod proc;
 pub mod realserver;
 pub mod responder;

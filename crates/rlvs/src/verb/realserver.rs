@@ -19,6 +19,8 @@ enum Order {
     Up(Up),
     /// Restore what was there before
     Down,
+    /// Tell directors how much this server can take: HAProxy's agent-check, and JSON by HTTP on the same port
+    Agent(super::agent::Args),
     /// What is in place, what is missing; exit status 1 if anything is
     Status {
         /// As JSON
@@ -63,6 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             tell(&realserver::up(&wanted)?);
         }
         Order::Down => tell(&realserver::down()?),
+        Order::Agent(args) => return super::agent::run(args),
         Order::Status { json } => return show(json),
     }
     Ok(())

@@ -8,7 +8,7 @@ use rlvs::lab::client::Tally;
 use rlvs::lab::{self, Host, Lab, Topology, VIP};
 use std::ops::Deref;
 use std::os::unix::process::CommandExt;
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,6 +155,26 @@ pub fn method(lab: &Lab) -> &'static str {
 /// Runs `rlvs ARGS` in a host; it must succeed. Returns its standard output.
 pub fn rlvs(host: &Host, args: &str) -> String {
     must(&format!("rlvs {args}"), try_as(host, "rlvs", args, ""))
+}
+
+/// A program of ours that serves until this is dropped.
+pub struct Serving(Child);
+
+impl Serving {
+    /// Starts `rlvs ARGS` in a host.
+    pub fn start(host: &Host, args: &str) -> Serving {
+        let mut command = host.command(RLVS);
+        command.args(args.split_whitespace());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Serving(host.start(command).expect("a program"))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs `ipvsadm ARGS` in the director; it must succeed. Returns its standard output.

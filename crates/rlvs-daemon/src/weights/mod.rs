@@ -1,0 +1,17 @@
+//! Dynamic weights: a real server says how much it can take, and its weight follows.
+//!
+//! [`answer`] reads what it says (HAProxy's agent-check words), [`poll`] asks an agent over TCP or a script, and
+//! [`policy`] makes weights of answers: smoothed, bounded, not at every whim, and back to the configured weight when nobody
+//! answers. [`agent`] is the other side, on the real server.
+//!
+//! Nothing here sets a weight: a [`Weigher`] says what it should be and why, and the caller, who holds the ledger of drains
+//! (`crate::drain`), does it. docs/weights.md is the operator's page.
+
+pub mod agent;
+pub mod answer;
+pub mod policy;
+pub mod poll;
+
+pub use answer::Answer;
+pub use policy::{Policy, Report, Weigher};
+pub use poll::{Script, poll};
