@@ -162,31 +162,6 @@ pub fn checks(packet: &[u8]) -> (bool, bool) {
     (sum(head, 0) == 0xffff, absent || sum(l4, u32::from(start)) == 0xffff)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packet_of_the_recordings() {
-        let p = tcp(at("172.16.0.9:1111"), at("10.0.0.100:80"), SYN).with(|b| {
-            (b.id, b.tos, b.ttl) = (0x4242, 0x10, 60);
-            b.tcp_options = vec![2, 4, 5, 0xb4, 1, 1, 4, 2];
-        });
-        let hex: String = p.bytes().iter().map(|b| format!("{b:02x}")).collect();
-        let recorded = "45100030424200003c0685f9ac1000090a00006404570050000003e80000000070024000";
-        assert_eq!(hex, [recorded, "84130000020405b401010402"].concat());
-    }
-
-    #[test]
-    fn wrong_sums_are_seen() {
-        let p = udp(at("1.2.3.4:5"), at("6.7.8.9:10"));
-        assert_eq!(checks(&p.bytes()), (true, true));
-        for (check, fine) in [(Check::Wrong, false), (Check::Partial, false), (Check::Absent, true)] {
-            assert_eq!(checks(&p.clone().with(|b| b.check = check).bytes()), (true, fine), "{check:?}");
-        }
-    }
-}
-
 /// The packet in fragments with so many bytes of data each (a multiple of 8), the last with what is left.
 pub fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
     let header_len = usize::from(packet[0] & 15) * 4;
@@ -226,4 +201,29 @@ pub fn reassembled(mut fragments: Vec<Vec<u8>>) -> Vec<u8> {
     let check = !sum(&out[..header_len], 0);
     out[10..12].copy_from_slice(&check.to_be_bytes());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_of_the_recordings() {
+        let p = tcp(at("172.16.0.9:1111"), at("10.0.0.100:80"), SYN).with(|b| {
+            (b.id, b.tos, b.ttl) = (0x4242, 0x10, 60);
+            b.tcp_options = vec![2, 4, 5, 0xb4, 1, 1, 4, 2];
+        });
+        let hex: String = p.bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let recorded = "45100030424200003c0685f9ac1000090a00006404570050000003e80000000070024000";
+        assert_eq!(hex, [recorded, "84130000020405b401010402"].concat());
+    }
+
+    #[test]
+    fn wrong_sums_are_seen() {
+        let p = udp(at("1.2.3.4:5"), at("6.7.8.9:10"));
+        assert_eq!(checks(&p.bytes()), (true, true));
+        for (check, fine) in [(Check::Wrong, false), (Check::Partial, false), (Check::Absent, true)] {
+            assert_eq!(checks(&p.clone().with(|b| b.check = check).bytes()), (true, fine), "{check:?}");
+        }
+    }
 }
