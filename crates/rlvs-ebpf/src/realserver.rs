@@ -8,7 +8,7 @@
 //! All else goes on untouched, bit for bit, and the kernel does what it would have done without us.
 //! [`counter`] has the fates a packet can meet; `rlvs realserver status` shows how many met which.
 //!
-//! A further encapsulation (GRE, GUE) is a module beside [`ipip`] that tells where the inner header begins.
+//! A further encapsulation is a module beside [`ipip`], [`gre`] and [`gue`] that tells where the inner header begins.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(not(target_arch = "bpf"))]
@@ -18,8 +18,11 @@ fn main() {}
 mod realserver {
     pub mod counter;
     pub mod ecn;
+    pub mod gre;
+    pub mod gue;
     pub mod ipip;
     pub mod ipv4;
+    pub mod opened;
     pub mod packet;
     pub mod story;
 }

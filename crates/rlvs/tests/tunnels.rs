@@ -1,10 +1,12 @@
-//! Rules of tunnels: every kind, and real servers of another family than the service, set, listed, saved and restored.
-//! (What tunnels make of packets is held against the kernel's recordings in `rlvs-control/tests/director`.)
+//! Rules of tunnels: every kind, and real servers of another family than the service, set, listed, saved and restored; real
+//! traffic through GRE and GUE. (What tunnels make of packets is held against the kernel's recordings in `rlvs-control/tests/director`.)
 
 mod common;
 
-use common::{ipvsadm, ipvsadm_with, lab, try_as, within};
-use rlvs::lab::Topology;
+use common::{MB, attach, cluster, ipvsadm, ipvsadm_with, lab, real, rlvs, tally, try_as, within};
+use rlvs::lab::client::{self, Asker};
+use rlvs::lab::{Topology, VIP};
+use std::time::Duration;
 
 const RULES: [&str; 8] = [
     "-A -t 10.0.0.1:80 -s rr",
@@ -58,5 +60,47 @@ fn a_server_is_found_by_its_family_too() {
         assert_eq!(ipvsadm(&lab, "-S -n").lines().nth(1), Some(left));
         let refused = try_as(lab.director(), "ipvsadm", "-a -t 10.0.0.1:80 -r [2001:db8::2]:80 -m", "");
         assert!(!refused.status.success());
+    });
+}
+
+/// The real servers take the headers off; uploads learn the tunnel's MTU.
+#[test]
+fn traffic_through_gre_and_gue() {
+    const KINDS: [(&str, &str); 4] = [
+        ("gre", "--tun-type gre --tun-nocsum"),
+        ("gre", "--tun-type gre --tun-csum"),
+        ("gue:6080", "--tun-type gue --tun-port 6080 --tun-nocsum"),
+        ("gue:6080", "--tun-type gue --tun-port 6080 --tun-csum"),
+    ];
+    within(120, || {
+        for mode in ["tc", "skb"] {
+            let lab = cluster(Topology::Tun);
+            attach(&lab, mode);
+            for (tunnel, options) in KINDS {
+                for server in lab.servers() {
+                    rlvs(server, "realserver down");
+                    rlvs(server, &format!("realserver up --vip {VIP} --tunnel {tunnel} --decap ebpf"));
+                }
+                ipvsadm(&lab, "-C");
+                for (key, port) in [("-t", 80), ("-u", 53)] {
+                    ipvsadm(&lab, &format!("-A {key} {VIP}:{port} -s rr"));
+                    for n in 1..=3 {
+                        let server = real(&lab, n, port);
+                        ipvsadm(&lab, &format!("-a {key} {VIP}:{port} -r {server} -i {options}"));
+                    }
+                }
+                lab.client().run(|| {
+                    let each = tally([("rs1", 4), ("rs2", 4), ("rs3", 4)]);
+                    assert_eq!(client::tally_tcp(VIP, 80, 12).expect("requests"), each, "{mode} {options}");
+                    client::download(VIP, 80, 10 * MB).expect("download");
+                    client::upload(VIP, 80, 10 * MB).unwrap_or_else(|e| panic!("{mode} {options}: {e}"));
+                    let asker = Asker::open(VIP, 53).expect("a socket");
+                    let text = "x".repeat(1000);
+                    asker.ask(&text, Duration::from_secs(5)).expect("an echo");
+                });
+                let taken = rlvs(lab.servers().next().expect("a server"), "realserver status");
+                assert!(taken.contains(&format!("{tunnel} by our program")), "{taken}");
+            }
+        }
     });
 }

@@ -2,7 +2,7 @@
 
 use super::journal::{By, State};
 use super::links::{Address, Link, Links};
-use super::{Decap, Wanted};
+use super::{Decap, Tunnel, Wanted};
 use crate::{Error, Result};
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub fn asked(
         unicast(*vip)?;
         if more.tunnel.is_some() && vip.is_ipv6() {
             return Err(Error::NotSupported(format!(
-                "the IPv6 VIP {vip} through an ipip tunnel (which carries IPv4; for DR give it an `up` of its own, without --tunnel)"
+                "the IPv6 VIP {vip} through a tunnel (ours carry IPv4; for DR give it an `up` of its own, without --tunnel)"
             )));
         }
     }
@@ -40,7 +40,19 @@ pub fn asked(
     for vip in &wanted.vips {
         elsewhere(*vip, &all, &addresses, notes)?;
     }
+    let is_ipip = wanted.tunnel.is_none_or(|tunnel| tunnel == Tunnel::Ipip);
+    if let Some(tunnel) = wanted.tunnel
+        && !is_ipip
+        && wanted.decap == Decap::Kernel
+    {
+        return Err(Error::NotSupported(format!(
+            "a device of the kernel's for {tunnel} (leave --decap out; or make it yourself, and run `up` without --tunnel)"
+        )));
+    }
     match (before.and_then(|s| s.by.as_ref()), wanted.decap) {
+        (Some(By::Kernel { device }), _) if !is_ipip => {
+            invalid(&format!("{device} takes ipip packets already: run `rlvs realserver down` first"))
+        }
         (Some(By::Kernel { device }), Decap::Ebpf) => {
             invalid(&format!("{device} takes tunnel packets already: run `rlvs realserver down` first"))
         }

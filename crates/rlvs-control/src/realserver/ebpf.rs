@@ -11,7 +11,7 @@
 
 use super::journal::Step;
 use super::links::Link;
-use super::{Done, Work, counter, install::step, sweep};
+use super::{Done, Tunnel, Work, counter, install::step, sweep};
 use crate::links;
 use crate::{Error, Result, bpffs};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
@@ -42,15 +42,21 @@ const DECAP_L3_IPV4: u64 = 1 << 7;
 const FILTER: NlOptions = NlOptions { priority: 4, handle: TcHandle::new(0, 4), classid: None };
 
 /// Loads the program if it is not there, opens it for `vips` and attaches it to `devices`.
-pub fn install(work: &mut Work, done: &mut Done, vips: &[IpAddr], devices: &[&Link]) -> Result<()> {
+pub fn install(
+    work: &mut Work,
+    done: &mut Done,
+    vips: &[IpAddr],
+    tunnel: Tunnel,
+    devices: &[&Link],
+) -> Result<()> {
     let pins = pins(work.cookie)?;
     sweep::dead_namespaces(&pins);
     if !complete(&pins) {
         step(work, done, Step::Pins, |_| load(&pins))?;
     }
     for vip in vips.iter().filter(|v| v.is_ipv4()) {
-        if !is_open(&pins, *vip)? {
-            step(work, done, Step::Opened { address: *vip }, |_| open(&pins, *vip))?;
+        if !is_open(&pins, *vip, tunnel)? {
+            step(work, done, Step::Opened { address: *vip }, |_| open(&pins, *vip, tunnel))?;
         }
     }
     for device in devices {
@@ -95,10 +101,10 @@ pub fn counters(cookie: u64) -> Result<Option<BTreeMap<&'static str, u64>>> {
     Ok(Some(all))
 }
 
-/// Whether tunnel packets for the VIP are taken.
-pub fn takes(cookie: u64, vip: IpAddr) -> Result<bool> {
+/// Whether packets of this tunnel for the VIP are taken.
+pub fn takes(cookie: u64, vip: IpAddr, tunnel: Tunnel) -> Result<bool> {
     let pins = pins(cookie)?;
-    Ok(complete(&pins) && is_open(&pins, vip)?)
+    Ok(complete(&pins) && is_open(&pins, vip, tunnel)?)
 }
 
 /// Takes no more tunnel packets for the VIP.
@@ -232,18 +238,18 @@ fn vips(pins: &Path) -> Result<HashMap<MapData, u32, u32>> {
     HashMap::try_from(Map::HashMap(data)).map_err(|e| failed("opening the map of VIPs", e))
 }
 
-fn is_open(pins: &Path, vip: IpAddr) -> Result<bool> {
+fn is_open(pins: &Path, vip: IpAddr, tunnel: Tunnel) -> Result<bool> {
     let IpAddr::V4(v4) = vip else { return Ok(false) };
     match vips(pins)?.get(&key(v4), 0) {
-        Ok(_) => Ok(true),
+        Ok(number) => Ok(number == tunnel.number()),
         Err(MapError::KeyNotFound) => Ok(false),
         Err(e) => Err(failed("reading the map of VIPs", e)),
     }
 }
 
-fn open(pins: &Path, vip: IpAddr) -> Result<()> {
+fn open(pins: &Path, vip: IpAddr, tunnel: Tunnel) -> Result<()> {
     let IpAddr::V4(v4) = vip else { return Ok(()) };
-    vips(pins)?.insert(key(v4), 1, 0).map_err(|e| match io_os_error(&e) {
+    vips(pins)?.insert(key(v4), tunnel.number(), 0).map_err(|e| match io_os_error(&e) {
         Some(libc::E2BIG) => Error::Full { what: "VIP", limit: 4096 },
         _ => failed(format!("opening the tunnel for {vip}"), e),
     })

@@ -3,7 +3,7 @@
 use super::journal::{By, Step};
 use super::links::Link;
 use super::sysctl::{self, Setting};
-use super::{Decap, Done, Wanted, Work, ebpf};
+use super::{Decap, Done, Tunnel, Wanted, Work, ebpf};
 use crate::{Error, Result};
 use std::net::IpAddr;
 
@@ -23,10 +23,9 @@ pub fn all(work: &mut Work, done: &mut Done) -> Result<()> {
     for vip in &wanted.vips {
         address(work, *vip, done)?;
     }
-    let takers = if wanted.tunnel.is_some() {
-        tunnel(work, &wanted, done)?
-    } else {
-        filtered(&wanted, None, &work.links.all()?)
+    let takers = match wanted.tunnel {
+        Some(tunnel) => take(work, &wanted, tunnel, done)?,
+        None => filtered(&wanted, None, &work.links.all()?),
     };
     takers.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))
 }
@@ -98,10 +97,10 @@ fn address(work: &mut Work, vip: IpAddr, done: &mut Done) -> Result<()> {
 }
 
 /// Sees to it that somebody takes tunnel packets; returns where the inner ones come from.
-fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<Vec<String>> {
+fn take(work: &mut Work, wanted: &Wanted, tunnel: Tunnel, done: &mut Done) -> Result<Vec<String>> {
     let by = match state_by(work) {
         Some(by) => by,
-        None => choose(work, wanted.decap, done)?,
+        None => choose(work, tunnel, wanted.decap, done)?,
     };
     if let Some(state) = &mut work.journal.state {
         state.by = Some(by.clone());
@@ -125,7 +124,7 @@ fn tunnel(work: &mut Work, wanted: &Wanted, done: &mut Done) -> Result<Vec<Strin
                     "no interface is up on which tunnel packets could arrive: set it up first, or name it (--dev DEV)".to_string(),
                 ));
             }
-            ebpf::install(work, done, &wanted.vips, &receivers)?;
+            ebpf::install(work, done, &wanted.vips, tunnel, &receivers)?;
         }
     }
     Ok(filtered(wanted, Some(&by), &all))
@@ -140,8 +139,8 @@ fn wanted(work: &Work) -> Result<Wanted> {
     state.map(|s| s.wanted.clone()).ok_or_else(|| Error::Invalid("nothing is wanted".to_string()))
 }
 
-fn choose(work: &mut Work, decap: Decap, done: &mut Done) -> Result<By> {
-    if decap == Decap::Ebpf {
+fn choose(work: &mut Work, tunnel: Tunnel, decap: Decap, done: &mut Done) -> Result<By> {
+    if decap == Decap::Ebpf || tunnel != Tunnel::Ipip {
         return Ok(By::Ebpf);
     }
     match (kernel_device(work, done)?, decap) {

@@ -32,6 +32,9 @@ mod undo;
 #[allow(dead_code)] // the program uses the numbers, we the names
 pub mod counter;
 
+#[path = "../../../rlvs-ebpf/src/realserver/opened.rs"]
+mod opened;
+
 pub use status::{Attached, Decapsulation, SettingStatus, Status, VipStatus, status};
 
 use crate::{Error, Result, bpffs};
@@ -45,16 +48,49 @@ use std::net::IpAddr;
 #[serde(rename_all = "snake_case")]
 pub enum Tunnel {
     Ipip,
+    Gre,
+    /// To this UDP port.
+    Gue {
+        port: u16,
+    },
+}
+
+impl Tunnel {
+    /// As the program knows it.
+    fn number(self) -> u32 {
+        match self {
+            Tunnel::Ipip => opened::IPIP,
+            Tunnel::Gre => opened::GRE,
+            Tunnel::Gue { port } => opened::gue(port),
+        }
+    }
+}
+
+impl std::fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Tunnel::Ipip => f.write_str("ipip"),
+            Tunnel::Gre => f.write_str("gre"),
+            Tunnel::Gue { port } => write!(f, "gue:{port}"),
+        }
+    }
 }
 
 impl std::str::FromStr for Tunnel {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Tunnel> {
-        match text {
-            "ipip" => Ok(Tunnel::Ipip),
-            "gre" | "gue" => Err(Error::NotSupported(format!("the tunnel type {text}"))),
-            _ => Err(Error::Invalid(format!("unknown tunnel type {text:?}: there are ipip, gre and gue"))),
+        let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+        match (text, text.strip_prefix("gue:").map(port)) {
+            ("ipip", _) => Ok(Tunnel::Ipip),
+            ("gre", _) => Ok(Tunnel::Gre),
+            (_, Some(Some(port))) => Ok(Tunnel::Gue { port }),
+            ("gue", _) | (_, Some(None)) => Err(Error::Invalid(format!(
+                "{text:?} without a port from 1 to 65535: gue:6080 is for what the director sends with --tun-port 6080"
+            ))),
+            _ => {
+                Err(Error::Invalid(format!("unknown tunnel type {text:?}: there are ipip, gre and gue:PORT")))
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ pub fn status() -> Result<Status> {
         let decapsulation = decapsulation(&work, wanted, tunnel, by, &all)?;
         if *by == By::Ebpf {
             for vip in &wanted.vips {
-                if !ebpf::takes(work.cookie, *vip)? {
+                if !ebpf::takes(work.cookie, *vip, tunnel)? {
                     status.missing.push(format!("tunnel packets for {vip} are not taken"));
                 }
             }

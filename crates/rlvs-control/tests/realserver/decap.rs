@@ -5,7 +5,7 @@
 
 use super::net::{Net, PEER_MAC, SERVER_MAC, Wire, set_sysctl};
 use super::{OTHER_VIP, VIP, tun};
-use rlvs_control::realserver;
+use rlvs_control::realserver::{self, Tunnel, Wanted};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -223,6 +223,73 @@ fn what_becomes_of_each_packet() {
         }
         while udp.next(Duration::ZERO).is_some() || ipip.next(Duration::ZERO).is_some() {}
     }
+}
+
+/// GRE and GUE as directors make them, and what is left alone: other kinds, keys, ports, control messages, and a tunnel
+/// that the VIP was not opened for.
+#[test]
+fn gre_and_gue() {
+    let gre = |header: &[u8]| ipv4(DIRECTOR, RIP, 47, 0, &[header, &request(VIP, 0)].concat());
+    let gue = |port: u16, header: &[u8]| {
+        let data = [header, &request(VIP, 0)].concat();
+        let len = (8 + data.len()) as u16;
+        let udp = [4321u16.to_be_bytes(), port.to_be_bytes(), len.to_be_bytes(), [0, 0]].concat();
+        ipv4(DIRECTOR, RIP, UDP, 0, &[udp, data].concat())
+    };
+    let to_gre = [
+        (true, "plain", gre(&[0, 0, 8, 0])),
+        (true, "with a checksum", gre(&[0x80, 0, 8, 0, 0x12, 0x34, 0, 0])),
+        (false, "with a key", gre(&[0x20, 0, 8, 0, 0, 0, 0, 1])),
+        (false, "version 1", gre(&[0, 1, 8, 0])),
+        (false, "IPv6 inside", gre(&[0, 0, 0x86, 0xdd])),
+        (false, "cut off", ipv4(DIRECTOR, RIP, 47, 0, &[0, 0, 8])),
+        (false, "ipip to a VIP of gre", tunnelled(&request(VIP, 0), 0)),
+        (false, "gue to a VIP of gre", gue(6080, &[0, 4, 0, 0])),
+    ];
+    let to_gue = [
+        (true, "plain", gue(6080, &[0, 4, 0, 0])),
+        (true, "two words of options", gue(6080, &[2, 4, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])),
+        (false, "another port", gue(6081, &[0, 4, 0, 0])),
+        (false, "a control message", gue(6080, &[0x20, 4, 0, 0])),
+        (false, "variant 1", gue(6080, &[0x40, 4, 0, 0])),
+        (false, "IPv6 inside", gue(6080, &[0, 41, 0, 0])),
+        (false, "cut off", ipv4(DIRECTOR, RIP, UDP, 0, &gue(6080, &[])[20..30])),
+        (false, "gre to a VIP of gue", gre(&[0, 0, 8, 0])),
+    ];
+    for (tunnel, packets) in [(Tunnel::Gre, to_gre), (Tunnel::Gue { port: 6080 }, to_gue)] {
+        let net = Net::new();
+        let udp = net.server.run(|| {
+            realserver::up(&Wanted { tunnel: Some(tunnel), ..tun(&[VIP], &[]) }).unwrap();
+            assert!(realserver::status().unwrap().complete);
+            Delivered::open(UDP)
+        });
+        let wire = net.peer.run(|| Wire::open("b0"));
+        for (is_opened, what, packet) in packets {
+            let before = net.server.run(counters)["decapsulated"];
+            wire.send(&frame(&packet));
+            let inner = |p: &Vec<u8>| p[16..20] == VIP.parse::<Ipv4Addr>().unwrap().octets();
+            let got = std::iter::from_fn(|| udp.next(PATIENCE)).find(inner);
+            assert_eq!(got, is_opened.then(|| request(VIP, 0)), "{tunnel}: {what}");
+            let opened = net.server.run(counters)["decapsulated"] - before;
+            assert_eq!(opened, u64::from(is_opened), "{tunnel}: {what}");
+        }
+    }
+}
+
+/// A VIP that was opened for one tunnel is taken from another one after a second `up`.
+#[test]
+fn the_tunnel_of_a_vip_can_be_changed() {
+    let net = Net::new();
+    let udp = net.server.run(|| {
+        realserver::up(&tun(&[VIP], &[])).unwrap();
+        realserver::up(&Wanted { tunnel: Some(Tunnel::Gre), ..tun(&[VIP], &[]) }).unwrap();
+        Delivered::open(UDP)
+    });
+    let wire = net.peer.run(|| Wire::open("b0"));
+    wire.send(&frame(&tunnelled(&request(VIP, 0), 0)));
+    assert_eq!(udp.next(PATIENCE), None);
+    wire.send(&frame(&ipv4(DIRECTOR, RIP, 47, 0, &[&[0, 0, 8, 0][..], &request(VIP, 0)].concat())));
+    assert_eq!(udp.next(PATIENCE), Some(request(VIP, 0)));
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn refusals_name_the_value_and_change_nothing() {
             (dr(&["198.51.100.255"], &[]), "broadcast"),
             (dr(&[], &[]), "no VIP given"),
             (tun(&["fd00::1"], &[]), "IPv6"),
+            (Wanted { tunnel: Some(Tunnel::Gre), decap: Decap::Kernel, ..dr(&[VIP], &[]) }, "for gre"),
         ] {
             let error = realserver::up(&wanted).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
@@ -200,6 +201,18 @@ fn refusals_name_the_value_and_change_nothing() {
         assert!(error.contains("no interface is up"), "{error}");
         assert_nothing_left(&before);
     });
+}
+
+#[test]
+fn tunnels_by_name() {
+    let all = [("ipip", Tunnel::Ipip), ("gre", Tunnel::Gre), ("gue:6080", Tunnel::Gue { port: 6080 })];
+    for (text, tunnel) in all {
+        assert_eq!((text.parse().unwrap(), tunnel.to_string()), (tunnel, text.to_string()));
+    }
+    for (text, words) in [("gue", "gue:6080"), ("gue:0", "gue:0"), ("gue:70000", "65535"), ("l2tp", "l2tp")] {
+        let error = text.parse::<Tunnel>().unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

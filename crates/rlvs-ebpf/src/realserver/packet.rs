@@ -3,6 +3,7 @@
 //! Offsets are counted from the outer IP header, never from the link layer's: the same program serves Ethernet and
 //! devices without any link header (tun, WireGuard).
 
+use super::gue;
 use super::ipv4::{self, Header};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{
@@ -18,7 +19,7 @@ const AF_INET: u8 = 2;
 const ETH_P_IP: u16 = 0x0800;
 const PACKET_HOST: u32 = 0;
 /// The longest headers we look at, behind the longest link header (Ethernet with two VLAN tags).
-const LONGEST: u32 = 22 + 60 + ipv4::LEN as u32;
+const LONGEST: u32 = 22 + 60 + (gue::LEN + 31 * 4 + ipv4::LEN) as u32;
 
 /// Set by the loader: `BPF_F_ADJ_ROOM_DECAP_L3_IPV4` where the kernel knows it (6.3), else 0.
 #[unsafe(no_mangle)]
@@ -136,8 +137,9 @@ impl Packet {
         let _ = unsafe { helpers::bpf_skb_ecn_set_ce(self.skb) };
     }
 
+    /// Some bytes at `offset`, if they are there.
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+    pub fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0u8; N];
         if self.read_linear(offset, &mut bytes) {
             return Some(bytes);

@@ -1,14 +1,16 @@
 //! The story of a packet on a real server, and the program that tells it.
 
 use super::counter::{COUNTERS as KINDS, Counter};
+use super::ipv4::Header;
 use super::packet::Packet;
-use super::{ecn, ipip};
+use super::{ecn, gre, gue, ipip, opened};
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
 
-/// The addresses (in network order) whose tunnelled packets are ours. Written by user space only.
+/// The addresses (in network order) whose tunnelled packets are ours, and by which tunnel, see [`opened`]. Written by user
+/// space only.
 #[btf_map]
 static VIPS: HashMap<u32, u32, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
@@ -51,13 +53,13 @@ fn decapsulate(packet: &Packet) -> Fate {
         return Fate::Pass;
     }
     let Some(outer) = packet.ipv4_at(0) else { return Fate::Pass };
-    let Some(inner_at) = ipip::inner_at(&outer) else { return Fate::Pass };
     if outer.is_later_fragment() {
         return Fate::Pass;
     }
+    let Some((inner_at, tunnel)) = inner_at(packet, &outer) else { return Fate::Pass };
     let Some(inner) = packet.ipv4_at(inner_at) else { return Fate::Pass };
-    // SAFETY: a copy is made at once; a value is four bytes that nobody reads.
-    if unsafe { VIPS.get(inner.destination()) }.is_none() {
+    // SAFETY: a copy is made at once.
+    if unsafe { VIPS.get(inner.destination()) }.copied() != Some(tunnel) {
         return Fate::Pass;
     }
 
@@ -91,6 +93,23 @@ fn decapsulate(packet: &Packet) -> Fate {
         packet.set_ce();
     }
     Fate::Decapsulated(if huge { packet.len - inner_at } else { inner_len })
+}
+
+/// Where the inner header begins, counted from the outer one, and by which tunnel the packet came.
+#[inline(always)]
+fn inner_at(packet: &Packet, outer: &Header) -> Option<(u32, u32)> {
+    if let Some(at) = ipip::inner_at(outer) {
+        return Some((at, opened::IPIP));
+    }
+    let behind = outer.header_len();
+    match outer.protocol() {
+        gre::PROTOCOL => Some((behind + gre::len(packet.read(behind)?)?, opened::GRE)),
+        gue::PROTOCOL => {
+            let (len, port) = gue::len(packet.read(behind)?)?;
+            Some((behind + len, opened::gue(port)))
+        }
+        _ => None,
+    }
 }
 
 #[inline(always)]

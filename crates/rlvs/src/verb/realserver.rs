@@ -37,7 +37,7 @@ struct Up {
     /// Only on this interface, which faces director and clients (default: all); may be given several times
     #[arg(long = "dev", value_name = "DEV")]
     devices: Vec<String>,
-    /// Take requests out of this tunnel (TUN mode): ipip
+    /// Take requests out of this tunnel (TUN mode): ipip, gre, or gue:PORT
     #[arg(long, value_name = "TYPE")]
     tunnel: Option<Tunnel>,
     /// Who takes them out: the kernel's ipip device or our own program
@@ -109,8 +109,7 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
         writeln!(out, "  {}  {}", mark(setting.in_place), sentence(setting))?;
     }
     if let Some(decapsulation) = &status.decapsulation {
-        let tunnel = serde_json::to_value(decapsulation.tunnel).unwrap_or_default();
-        let tunnel = tunnel.as_str().unwrap_or("tunnel");
+        let tunnel = decapsulation.tunnel;
         for device in &decapsulation.devices {
             let by = match decapsulation.by {
                 "kernel" => format!("the kernel's device {}", device.device),
