@@ -70,7 +70,11 @@ impl Seen {
             return true;
         }
         let still_listed = matches!(&self.entry, Some((_, 0))) && what == "c:S";
-        if still_listed && ours.entry.as_ref().is_some_and(|(state, secs)| state == "SYN_RECV" && *secs == 60)
+        if still_listed
+            && ours
+                .entry
+                .as_ref()
+                .is_some_and(|(state, secs)| state == "SYN_RECV" && secs.abs_diff(60) < near)
         {
             return true;
         }
