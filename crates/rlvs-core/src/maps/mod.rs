@@ -1,8 +1,8 @@
 //! What every map holds: the one place that both sides read.
 //!
 //! A map value is a wire format: `repr(C)`, fixed widths, explicit padding, no `bool`, `Option` or `enum` fields;
-//! the tests below lock sizes and offsets. All maps are arrays that user space may `mmap`, except `SERVICES` (a
-//! hash), `LINKS` (a hash) and `TICKER` (holds a kernel timer).
+//! the tests below lock sizes and offsets. All maps are arrays that user space may `mmap`, except `SERVICES`,
+//! `LINKS`, `CALLS`, `DATAGRAMS` (hashes), `EVENTS` (a ring) and `TICKER` (holds a kernel timer).
 //!
 //! **One writer side per map.** User space writes configuration, the programs only read it; the programs write state,
 //! user space only reads it. Where user space needs a state changed it runs the `rlvs_command` program ([`command`]).
