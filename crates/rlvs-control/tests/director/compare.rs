@@ -170,10 +170,11 @@ pub fn state_difference(director: &mut Director, world: &World) -> Option<String
     (theirs != ours).then(|| format!("afterwards, what differs\n  host    {ours:?}\n  program {theirs:?}"))
 }
 
-/// Client's port and protocol to server and state; reason to count.
-type State = (BTreeMap<Shown, (SocketAddrV4, String)>, BTreeMap<String, u64>);
-/// Protocol, client with port, virtual port; is it a template?
-type Shown = (u8, SocketAddrV4, u16, bool);
+/// Connection to server and state; reason to count.
+type State = (Connections, BTreeMap<String, u64>);
+type Connections = BTreeMap<Shown, (SocketAddrV4, String)>;
+/// Protocol, client, what it asked for (a firewall mark's service has many addresses); is it a template?
+type Shown = (u8, SocketAddrV4, SocketAddrV4, bool);
 
 fn state_of(director: &mut Director) -> State {
     let instance = director.instance().unwrap().expect("an instance");
@@ -182,7 +183,7 @@ fn state_of(director: &mut Director) -> State {
     for (index, set) in used_sets(conns.len(), |i| conns.words(i)) {
         let entries = (1..=WAYS).filter(|way| tag(set, *way) != 0).map(|way| Entry::new(set, way, index));
         let is_shown = |e: &Entry<Be32, _>| e.word().is_live() && !e.word().has(Word::MAPPING);
-        connections.extend(entries.filter(is_shown).map(described));
+        entries.filter(is_shown).for_each(|e| take(&mut connections, described(e)));
     }
     let drops = director.status().unwrap().drops.into_iter().map(|d| (d.reason.to_string(), d.packets));
     (connections, drops.collect())
@@ -198,15 +199,21 @@ pub fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Ite
 fn described<M: Mem>(c: Entry<Be32, M>) -> (Shown, (SocketAddrV4, String)) {
     let server = SocketAddrV4::new(c.dest_addr().bytes().into(), c.dest_port().get());
     let client = SocketAddrV4::new(c.client().bytes().into(), c.client_port().get());
-    let key = (c.proto(), client, c.virtual_port().get(), c.word().has(Word::TEMPLATE));
+    let virt = SocketAddrV4::new(c.virtual_addr().bytes().into(), c.virtual_port().get());
+    let key = (c.proto(), client, virt, c.word().has(Word::TEMPLATE));
     (key, (server, state_name(c.proto(), c.word().state(), c.word().has(Word::TEMPLATE)).to_string()))
 }
 
 fn state_of_world(world: &World) -> State {
-    let connections = world.connections().into_iter().map(described);
+    let mut connections = BTreeMap::new();
+    world.connections().into_iter().for_each(|e| take(&mut connections, described(e)));
     let drops =
         DropReason::ALL.iter().map(|r| (r.word().to_string(), world.drops(*r))).filter(|(_, n)| *n > 0);
-    (connections.collect(), drops.collect())
+    (connections, drops.collect())
+}
+
+fn take(connections: &mut Connections, (key, is): (Shown, (SocketAddrV4, String))) {
+    assert!(connections.insert(key, is).is_none(), "{key:?} is there twice");
 }
 
 /// The same order for the director.
