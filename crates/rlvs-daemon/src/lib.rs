@@ -1,7 +1,10 @@
-//! What keepalived does around IPVS: this crate reads what an operator wants ([`config`]) and will keep the rules of a
-//! director that way. So far it holds the configuration; nothing here runs checks yet.
+//! What keepalived does around IPVS.
+//!
+//! Read [`config`] first (what an operator wants, as data), then [`machine`] (how the servers' health becomes orders for
+//! the rules; no socket, no clock).
 
 pub mod config;
 pub mod drain;
+pub mod machine;
 pub mod metrics;
 pub mod weights;

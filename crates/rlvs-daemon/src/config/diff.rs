@@ -3,9 +3,11 @@
 //! The order matters to traffic. Services that go are deleted first (their destinations go with them), then each service
 //! of the new table is made right: the service itself, new destinations before old ones go, so that it is never without.
 
-use super::rules::Rule;
+use super::model::Endpoint;
+use super::rules::{Rule, key_text};
 use rlvs_control::model::{Destination, Service, ServiceKey};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::IpAddr;
 
 /// An order to a `Balancer`.
@@ -56,4 +58,25 @@ fn destinations(key: ServiceKey, from: &[Destination], to: &[Destination], chang
     }
     let gone = from.iter().filter(|d| !new.contains(&(d.addr, d.port)));
     changes.extend(gone.map(|d| Change::DeleteDestination(key, d.addr, d.port)));
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |key: &ServiceKey| key_text(key);
+        let server = |addr: IpAddr, port: u16| Endpoint { addr, port };
+        match self {
+            Change::DeleteService(key) => write!(f, "delete service {}", of(key)),
+            Change::AddService(s) => write!(f, "add service {}, scheduler {}", of(&s.key), s.scheduler),
+            Change::EditService(s) => write!(f, "edit service {}, scheduler {}", of(&s.key), s.scheduler),
+            Change::AddDestination(key, d) => {
+                write!(f, "add server {} to {}, weight {}", server(d.addr, d.port), of(key), d.weight)
+            }
+            Change::EditDestination(key, d) => {
+                write!(f, "edit server {} of {}, weight {}", server(d.addr, d.port), of(key), d.weight)
+            }
+            Change::DeleteDestination(key, addr, port) => {
+                write!(f, "delete server {} of {}", server(*addr, *port), of(key))
+            }
+        }
+    }
 }

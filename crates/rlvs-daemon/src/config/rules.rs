@@ -18,7 +18,8 @@ pub struct Rule {
 
 /// The rules when every real server is up, in the order in which keepalived adds them: virtual servers as they are
 /// written; of a group its addresses first, then its firewall marks; then the real servers as they are written. Where
-/// the weights of all do not give the quorum, there is the sorry server.
+/// the weights of all do not give the quorum, there is the sorry server; where they do, it is there with weight 0 if it is
+/// one with `inhibit`.
 ///
 /// A configuration that [`validate`](super::validate::validate) does not complain of has no service twice; of one that
 /// has, the first counts.
@@ -28,11 +29,14 @@ pub fn desired_rules(config: &Config) -> Vec<Rule> {
     for server in &config.virtual_servers {
         let weight = server.real_servers.iter().map(|real| u64::from(real.effective_weight(server))).sum();
         for service in services(config, server).filter(|service| seen.insert(service.key)) {
+            let inhibited = server.sorry_server.is_some_and(|sorry| sorry.inhibit);
             let destinations = match sorry_destination(&service.key, server) {
                 Some(sorry) if !server.quorum_holds(weight, false) => vec![sorry],
                 _ => {
                     let mut seen = HashSet::new();
                     let all = server.real_servers.iter().map(|real| destination(&service.key, server, real));
+                    let sorry = sorry_destination(&service.key, server).filter(|_| inhibited);
+                    let all = all.chain(sorry.map(|sorry| Destination { weight: 0, ..sorry }));
                     all.filter(|d| seen.insert((d.addr, d.port))).collect()
                 }
             };

@@ -1,0 +1,135 @@
+//! What the machine has to say: orders for the rules, checks to make, scripts to run, lines for the pipe, and events.
+
+use super::check::Health;
+use super::spec::CheckSpec;
+use super::{CheckId, Time};
+use crate::config::diff::Change;
+use crate::config::model::{Endpoint, Protocol, Script, ServiceAddress, VirtualServer};
+use rlvs_control::model::Timeouts;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Something for the shell to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// In this order; what fails is reported back with `orders_failed`.
+    Orders(Vec<Change>),
+    /// Remove every rule there is, also those of others.
+    Clear,
+    SetTimeouts(Timeouts),
+    /// Read the rules that are there, and report them with `observed`.
+    Look,
+    Run(Script),
+    /// A line for `notify_fifo`, without its end.
+    Fifo(String),
+    Event(Event),
+}
+
+/// A check to try; what is seen is reported with `finished`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    pub id: CheckId,
+    pub spec: Arc<CheckSpec>,
+    /// Which of its URLs.
+    pub step: usize,
+}
+
+/// A line of the event stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// Seconds since 1970.
+    pub time: f64,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+impl Event {
+    pub fn new(now: Time, what: What) -> Event {
+        Event { time: now.as_millis() as f64 / 1000.0, what }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    Started {
+        services: usize,
+        checks: usize,
+    },
+    Stopping,
+    /// A try failed (`log_all_failures`), which need not mean that the check is down.
+    TryFailed {
+        server: String,
+        check: String,
+        reason: String,
+    },
+    Check {
+        server: String,
+        check: String,
+        health: Health,
+        reason: Option<String>,
+    },
+    Server {
+        service: String,
+        server: String,
+        up: bool,
+        reason: Option<String>,
+    },
+    Quorum {
+        service: String,
+        up: bool,
+        weight: u64,
+        quorum: u32,
+        sorry_server: bool,
+    },
+    Weight {
+        service: String,
+        server: String,
+        from: u32,
+        to: u32,
+    },
+    /// `ha_suspend`
+    Suspended {
+        service: String,
+        suspended: bool,
+    },
+    Reloaded {
+        orders: usize,
+        checks_added: usize,
+        checks_removed: usize,
+    },
+    ReloadFailed {
+        reason: String,
+    },
+    OrderFailed {
+        order: String,
+        error: String,
+    },
+    ScriptFailed {
+        command: String,
+        error: String,
+    },
+}
+
+/// How keepalived names a virtual server in its pipe: `[192.0.2.1]:tcp:80`, `FWM 5`, `[group]:0`.
+pub fn service_name(vs: &VirtualServer) -> String {
+    match &vs.service {
+        ServiceAddress::Address(endpoint) => server_name(*endpoint, vs.protocol),
+        ServiceAddress::Fwmark(mark) => format!("FWM {mark}"),
+        ServiceAddress::Group(name) => format!("[{name}]:0"),
+    }
+}
+
+/// And a real server: `[10.0.0.1]:tcp:8080`.
+pub fn server_name(Endpoint { addr, port }: Endpoint, protocol: Protocol) -> String {
+    let protocol = match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    };
+    format!("[{addr}]:{protocol}:{port}")
+}
+
+pub fn up_or_down(up: bool) -> &'static str {
+    if up { "UP" } else { "DOWN" }
+}
