@@ -7,4 +7,6 @@ pub mod config;
 pub mod drain;
 pub mod machine;
 pub mod metrics;
+pub mod probe;
+pub mod run;
 pub mod weights;

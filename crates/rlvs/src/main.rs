@@ -18,7 +18,7 @@ struct Cli {
 enum Verb {
     /// Show a whole cluster at work on this machine, in network namespaces of its own
     Demo(verb::demo::Args),
-    /// Interfaces and modes, how full the tables are, drops by reason
+    /// Interfaces and modes, how full the tables are, drops by reason; with a daemon, the servers' health
     Status(verb::status::Args),
     /// Show packets as they pass, and what was decided about them: where to, or why they were dropped
     Trace(verb::trace::Args),
@@ -44,6 +44,10 @@ enum Verb {
     Metrics(verb::metrics::Args),
     /// Check a keepalived.conf or its TOML form, or turn one into the other
     Config(verb::config::Args),
+    /// Keep the rules in step with a configuration and with the servers' health
+    Daemon(verb::daemon::Args),
+    /// Have the daemon read its configuration again; what does not change is not touched
+    Reload(verb::daemon::Reload),
     /// Compare schedulers under a synthetic load: the real brain, invented clients and servers; no root, no network
     Simulate(verb::simulate::Args),
     /// The same as calling this program by the name ipvsadm
@@ -82,6 +86,8 @@ fn main() -> ExitCode {
         Verb::Ipvsadm(args) => return verb::ipvsadm::verb(args),
         Verb::Simulate(args) => verb::simulate::run(args),
         Verb::Config(args) => verb::config::run(args),
+        Verb::Daemon(args) => verb::daemon::run(args),
+        Verb::Reload(args) => verb::daemon::reload(args),
         Verb::Man(args) => verb::man::run(args),
         Verb::Completions(args) => verb::completions::run(args),
         Verb::Responder(args) => verb::responder::run(args),

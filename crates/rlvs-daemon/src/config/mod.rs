@@ -8,6 +8,7 @@
 pub mod diff;
 pub mod keepalived;
 pub mod model;
+pub mod pattern;
 pub mod report;
 pub mod rules;
 pub mod source;

@@ -7,6 +7,7 @@ use crate::config::diff::Change;
 use crate::config::model::{Endpoint, Protocol, Script, ServiceAddress, VirtualServer};
 use rlvs_control::model::Timeouts;
 use serde::Serialize;
+use std::fmt;
 use std::sync::Arc;
 
 /// Something for the shell to do.
@@ -132,4 +133,45 @@ pub fn server_name(Endpoint { addr, port }: Endpoint, protocol: Protocol) -> Str
 
 pub fn up_or_down(up: bool) -> &'static str {
     if up { "UP" } else { "DOWN" }
+}
+
+/// For the log.
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let because = |reason: &Option<String>| reason.as_ref().map_or(String::new(), |r| format!(": {r}"));
+        match self {
+            What::Started { services, checks } => write!(f, "started: {services} services, {checks} checks"),
+            What::Stopping => f.write_str("stopping"),
+            What::TryFailed { server, check, reason } => {
+                write!(f, "{check} of server {server} failed: {reason}")
+            }
+            What::Check { server, check, health, reason } => {
+                let word = if *health == Health::Up { "up" } else { "down" };
+                write!(f, "{check} of server {server} is {word}{}", because(reason))
+            }
+            What::Server { service, server, up, reason } => {
+                write!(f, "server {server} of {service} is {}{}", up_or_down(*up), because(reason))
+            }
+            What::Quorum { service, up: true, weight, quorum, .. } => {
+                write!(f, "{service} is UP: weight {weight} of quorum {quorum}")
+            }
+            What::Quorum { service, weight, quorum, sorry_server, .. } => {
+                let sorry = if *sorry_server { "; the sorry server takes over" } else { "" };
+                write!(f, "{service} is DOWN: weight {weight} of quorum {quorum}{sorry}")
+            }
+            What::Weight { service, server, from, to } => {
+                write!(f, "server {server} of {service}: weight {from} to {to}")
+            }
+            What::Suspended { service, suspended: true } => {
+                write!(f, "{service}: its address is not here, checks are suspended")
+            }
+            What::Suspended { service, .. } => write!(f, "{service}: its address is here, checks go on"),
+            What::Reloaded { orders, checks_added, checks_removed } => {
+                write!(f, "reloaded: {orders} orders, {checks_added} checks added, {checks_removed} removed")
+            }
+            What::ReloadFailed { reason } => write!(f, "reload refused, nothing was changed\n{reason}"),
+            What::OrderFailed { order, error } => write!(f, "cannot {order}: {error}"),
+            What::ScriptFailed { command, error } => write!(f, "script {command:?}: {error}"),
+        }
+    }
 }

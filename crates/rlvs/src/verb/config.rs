@@ -56,7 +56,7 @@ struct Convert {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub enum Form {
     Keepalived,
     Toml,
 }
@@ -136,10 +136,7 @@ fn read(source: &Source) -> Result<(Config, Report, Format)> {
     let format = source.from.map_or_else(|| Format::of(&source.file), Format::from);
     let id = match &source.config_id {
         Some(id) => id.clone(),
-        None => {
-            let name = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-            name.split('.').next().unwrap_or_default().to_owned()
-        }
+        None => rlvs_daemon::run::default_config_id()?,
     };
     let (config, report) = load(&source.file, format, &id, &Disk);
     Ok((config, report, format))

@@ -1,4 +1,5 @@
-//! `rlvs status`: interfaces and modes, how full the tables are, drops by reason.
+//! `rlvs status`: interfaces and modes, how full the tables are, drops by reason, and what a daemon knows of the
+//! servers' health.
 
 use anyhow::Result;
 use rlvs_control::{Director, Status};
@@ -14,11 +15,17 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let status = Director::here()?.status()?;
     let mut out = std::io::stdout().lock();
+    let health = super::health::ask();
     if args.json {
+        let mut status = serde_json::to_value(&status)?;
+        status["health"] = health.unwrap_or_default();
         serde_json::to_writer_pretty(&mut out, &status)?;
         writeln!(out)?;
     } else {
         print(&mut out, &status)?;
+        if let Some(health) = health {
+            super::health::print(&mut out, &health)?;
+        }
     }
     Ok(())
 }

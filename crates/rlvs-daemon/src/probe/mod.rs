@@ -1,0 +1,86 @@
+//! Checkers: one try of one check, from the first packet to what was seen.
+//!
+//! A checker trusts nobody. Every wait ends: each step (connecting, the next bytes) after `connect_timeout`, a whole try
+//! after [`limit`]; and what is read has a greatest length. What is wrong is said in words that an operator can act on.
+
+mod dns;
+mod file;
+mod http;
+mod misc;
+mod ping;
+mod smtp;
+mod socket;
+mod tls;
+mod udp;
+
+pub use tls::tls_config;
+
+use crate::config::model::CheckKind;
+use crate::config::pattern::Patterns;
+use crate::machine::{CheckSpec, Outcome};
+use crate::run::scripts::Scripts;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What checkers share.
+pub struct Means {
+    pub tls: Arc<rustls::ClientConfig>,
+    pub scripts: Scripts,
+    pub patterns: Patterns,
+}
+
+/// Why it failed.
+type Reason = String;
+
+/// One try; `step` is the URL's index.
+pub async fn run(spec: &CheckSpec, step: usize, means: &Means) -> Outcome {
+    let whole = limit(spec);
+    let tried = async {
+        let passed = match &spec.kind {
+            CheckKind::Tcp => socket::tcp(spec).await.map(drop),
+            CheckKind::Http(http) => http::check(spec, http, step, means).await,
+            CheckKind::Smtp(smtp) => smtp::check(spec, smtp).await,
+            CheckKind::Dns(dns) => dns::check(spec, dns).await,
+            CheckKind::Udp(udp) => udp::check(spec, udp).await,
+            CheckKind::Ping => ping::check(spec).await,
+            CheckKind::Misc(misc) => return misc::check(spec, misc, &means.scripts).await,
+            CheckKind::File(_) => return file::check(spec),
+        };
+        match passed {
+            Ok(()) => Outcome::Passed,
+            Err(reason) => Outcome::Failed(reason),
+        }
+    };
+    match timeout(whole, tried).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Failed(format!("not done within {whole:?}")),
+    }
+}
+
+/// The longest that a try may take, if every step of it is just in time.
+fn limit(spec: &CheckSpec) -> Duration {
+    let steps = spec.timing.connect_timeout.saturating_mul(2).max(spec.timing.delay_loop);
+    match &spec.kind {
+        // It has a time of its own, and must be able to end by it.
+        CheckKind::Misc(misc) => {
+            misc.timeout.unwrap_or(spec.timing.delay_loop).saturating_add(Duration::from_secs(5))
+        }
+        _ => steps,
+    }
+}
+
+/// Waits for one step.
+async fn step<T, E: std::fmt::Display>(
+    spec: &CheckSpec,
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Reason> {
+    let patience = spec.timing.connect_timeout;
+    match timeout(patience, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(format!("{what}: {error}")),
+        Err(_) => Err(format!("{what}: nothing within {patience:?}")),
+    }
+}

@@ -1,0 +1,51 @@
+//! Sockets to a real server, from where and by which way the configuration wants: bindto, bind_if, bind_port, fwmark.
+
+use super::{Reason, step};
+use crate::machine::CheckSpec;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+/// A connection, established.
+pub async fn tcp(spec: &CheckSpec) -> Result<TcpStream, Reason> {
+    let socket = prepared(spec, Type::STREAM, Some(Protocol::TCP)).map_err(|e| format!("a socket: {e}"))?;
+    step(spec, "connecting", TcpSocket::from_std_stream(socket.into()).connect(target(spec))).await
+}
+
+/// A datagram socket that talks to the server only.
+pub fn udp(spec: &CheckSpec) -> Result<UdpSocket, Reason> {
+    let failed = |e: io::Error| format!("a socket: {e}");
+    let socket = prepared(spec, Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
+    socket.connect(&target(spec).into()).map_err(failed)?;
+    UdpSocket::from_std(socket.into()).map_err(failed)
+}
+
+pub fn target(spec: &CheckSpec) -> SocketAddr {
+    SocketAddr::new(spec.target.addr, spec.target.port)
+}
+
+/// A socket that is bound and marked as it should be, and does not block.
+pub fn prepared(spec: &CheckSpec, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    let connect = &spec.connect;
+    let socket = Socket::new(Domain::for_address(target(spec)), kind, protocol)?;
+    socket.set_nonblocking(true)?;
+    if let Some(mark) = connect.fwmark {
+        socket.set_mark(mark)?;
+    }
+    if let Some(device) = &connect.bind_if {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
+    if connect.bind_to.is_some() || connect.bind_port.is_some() {
+        let any: IpAddr = match spec.target.addr {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let from = SocketAddr::new(connect.bind_to.unwrap_or(any), connect.bind_port.unwrap_or(0));
+        if connect.bind_port.is_some() {
+            socket.set_reuse_address(true)?; // the last try's connection may still wait to be forgotten
+        }
+        socket.bind(&from.into())?;
+    }
+    Ok(socket)
+}

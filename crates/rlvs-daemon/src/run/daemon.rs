@@ -1,0 +1,416 @@
+//! The loop. Timers, outcomes, requests and signals go into the machine; orders go to the hands, one batch at a time;
+//! when a batch is done, scripts and the pipe hear of it.
+
+use super::api::{self, Api, Request};
+use super::clock::Clock;
+use super::hands::{Done, Hands, Job};
+use super::pipe::Pipe;
+use super::place::Place;
+use super::tools::{Tools, write_track_files};
+use super::{Options, read, systemd};
+use crate::config::model::Config;
+use crate::config::rules::Rule;
+use crate::machine::{CheckId, Difference, Event, Machine, Outcome, Output, What};
+use crate::probe;
+use anyhow::{Context, Result};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+
+/// How often this host's addresses are looked at, where `ha_suspend` wants to know.
+const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
+/// How often what is known is written down, if nothing else has had it written.
+const REMEMBER: Duration = Duration::from_secs(10);
+/// How long scripts may take at the end.
+const LAST_SCRIPTS: Duration = Duration::from_secs(10);
+
+/// A reload that was asked for; nobody waits for one that came by signal.
+struct Ask {
+    dry_run: bool,
+    reply: Option<oneshot::Sender<(StatusCode, Value)>>,
+}
+
+/// A configuration that was read and waits for the hands.
+struct Waiting {
+    ask: Ask,
+    config: Config,
+    warnings: String,
+}
+
+/// What the hands are at.
+enum Doing {
+    Nothing,
+    Orders { then: Vec<Output>, reload: Option<(Ask, Difference, String)> },
+    Look,
+    LookForReload(Box<Waiting>),
+}
+
+struct Daemon {
+    options: Options,
+    clock: Clock,
+    machine: Machine,
+    hands: Hands,
+    doing: Doing,
+    look: bool,
+    tools: Tools,
+    pipe: Option<Pipe>,
+    events: broadcast::Sender<Arc<str>>,
+    failures: mpsc::UnboundedSender<(String, String)>,
+    probed: mpsc::UnboundedSender<(CheckId, Outcome)>,
+    loaded: mpsc::UnboundedSender<(Ask, Result<(Config, String), String>)>,
+    asked: VecDeque<Ask>,
+    loading: bool,
+    waiting: Option<Waiting>,
+    /// Something is known that is not written down.
+    unwritten: bool,
+    scripts: Vec<JoinHandle<()>>,
+}
+
+pub async fn run(
+    options: Options,
+    config: Config,
+    hands: Hands,
+    found: Vec<Rule>,
+    place: Place,
+) -> Result<()> {
+    let clock = Clock::start();
+    let (failures, mut failed) = mpsc::unbounded_channel();
+    let tools = Tools::new(&config, &failures)?;
+    write_track_files(&config)?;
+    let pipe = tools.open_pipe(&config)?;
+    let socket = options.socket.clone().unwrap_or_else(|| place.socket());
+    let listener = api::listen(&socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
+    let (requests, mut requested) = mpsc::channel(16);
+    let (events, _) = broadcast::channel(1024);
+    tokio::spawn(api::serve(listener, Api { requests, events: events.clone() }));
+    let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let machine = Machine::start(config, &place.recall(), &found, addresses(), clock.now(), seed());
+    let (probed, mut outcomes) = mpsc::unbounded_channel();
+    let (loaded, mut loads) = mpsc::unbounded_channel();
+    let mut daemon = Daemon {
+        options,
+        clock,
+        machine,
+        hands,
+        doing: Doing::Nothing,
+        look: false,
+        tools,
+        pipe,
+        events,
+        failures,
+        probed,
+        loaded,
+        asked: VecDeque::new(),
+        loading: false,
+        waiting: None,
+        unwritten: true,
+        scripts: Vec::new(),
+    };
+    daemon.pump();
+    daemon.finish_orders().await;
+    systemd::notify("READY=1");
+    let mut look_at_addresses = interval(LOOK_AT_ADDRESSES);
+    look_at_addresses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut remember = interval(REMEMBER);
+    remember.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        daemon.pump();
+        let due = daemon.machine.next_due();
+        let due_at = clock.instant(due.unwrap_or_default());
+        tokio::select! {
+            Some((id, outcome)) = outcomes.recv() => {
+                daemon.finished(id, outcome);
+                while let Ok((id, outcome)) = outcomes.try_recv() {
+                    daemon.finished(id, outcome);
+                }
+            }
+            Some(done) = daemon.hands.done.recv() => daemon.done(done),
+            () = sleep_until(due_at), if due.is_some() => daemon.start_checks(),
+            Some(request) = requested.recv() => daemon.request(request),
+            Some((ask, config)) = loads.recv() => daemon.loaded(ask, config),
+            Some((command, error)) = failed.recv() => {
+                daemon.machine.event(clock.now(), What::ScriptFailed { command, error });
+            }
+            _ = hangup.recv() => daemon.ask(Ask { dry_run: false, reply: None }),
+            _ = look_at_addresses.tick(), if daemon.machine.wants_addresses() => {
+                daemon.machine.addresses(addresses(), clock.now());
+            }
+            _ = remember.tick(), if daemon.unwritten => daemon.remember(),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    systemd::notify("STOPPING=1");
+    daemon.stop().await;
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+impl Daemon {
+    fn start_checks(&mut self) {
+        for probe in self.machine.due(self.clock.now()) {
+            let (means, probed) = (Arc::clone(&self.tools.probing), self.probed.clone());
+            tokio::spawn(async move {
+                let outcome = probe::run(&probe.spec, probe.step, &means).await;
+                let _ = probed.send((probe.id, outcome));
+            });
+        }
+    }
+
+    fn finished(&mut self, id: CheckId, outcome: Outcome) {
+        self.machine.finished(id, outcome, self.clock.now());
+        self.unwritten = true;
+    }
+
+    /// Has the hands do what is to be done, if they are free.
+    fn pump(&mut self) {
+        if !matches!(self.doing, Doing::Nothing) {
+            return;
+        }
+        if let Some(waiting) = self.waiting.take() {
+            self.hands.give(Job::Look);
+            self.doing = Doing::LookForReload(Box::new(waiting));
+        } else if std::mem::take(&mut self.look) {
+            self.hands.give(Job::Look);
+            self.doing = Doing::Look;
+        } else {
+            self.carry_out(None);
+        }
+    }
+
+    fn carry_out(&mut self, reload: Option<(Ask, Difference, String)>) {
+        let (mut orders, mut then) = (Vec::new(), Vec::new());
+        for output in self.machine.take() {
+            match output {
+                Output::Orders(_) | Output::Clear | Output::SetTimeouts(_) => orders.push(output),
+                Output::Look => self.look = true,
+                Output::Run(_) | Output::Fifo(_) | Output::Event(_) => then.push(output),
+            }
+        }
+        if orders.is_empty() {
+            self.tell(then);
+            self.answer_reload(reload, &Done::default());
+        } else {
+            self.unwritten = false;
+            let memory = Box::new(self.machine.memory());
+            self.hands.give(Job::Orders { memory, outputs: orders });
+            self.doing = Doing::Orders { then, reload };
+        }
+    }
+
+    /// The hands are free again.
+    fn done(&mut self, done: Done) {
+        for problem in &done.problems {
+            eprintln!("{problem}");
+        }
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Nothing => {}
+            Doing::Orders { then, reload } => {
+                if !done.failed.is_empty() {
+                    let found = done.found.as_deref().unwrap_or_default();
+                    self.machine.orders_failed(&done.failed, found, self.clock.now());
+                }
+                self.tell(then);
+                self.answer_reload(reload, &done);
+            }
+            Doing::Look => {
+                if let Some(found) = done.found {
+                    self.machine.observed(&found);
+                }
+            }
+            Doing::LookForReload(waiting) => self.reload(*waiting, done.found),
+        }
+    }
+
+    /// Scripts, the pipe, and whoever listens to events.
+    fn tell(&mut self, outputs: Vec<Output>) {
+        self.scripts.retain(|script| !script.is_finished());
+        for output in outputs {
+            match output {
+                Output::Run(script) => self.scripts.extend(self.tools.scripts.spawn(&script, &[])),
+                Output::Fifo(line) => {
+                    if let Some(Err(error)) = self.pipe.as_mut().map(|pipe| pipe.line(&line)) {
+                        eprintln!("lvs_notify_fifo: {line:?} is lost: {error}");
+                    }
+                }
+                Output::Event(event) => self.publish(&event),
+                _ => {}
+            }
+        }
+    }
+
+    fn publish(&self, event: &Event) {
+        eprintln!("{}", event.what);
+        if let Ok(line) = serde_json::to_string(event) {
+            // Nobody may be listening.
+            let _ = self.events.send(format!("{line}\n").into());
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Status(reply) => {
+                let mut status = json!(self.machine.status());
+                status["pid"] = json!(std::process::id());
+                status["config"] = json!(self.options.config.display().to_string());
+                let _ = reply.send(status);
+            }
+            Request::Reload { dry_run, reply } => self.ask(Ask { dry_run, reply: Some(reply) }),
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.asked.push_back(ask);
+        self.next_reload();
+    }
+
+    /// One at a time.
+    fn next_reload(&mut self) {
+        if self.loading {
+            return;
+        }
+        if let Some(ask) = self.asked.pop_front() {
+            self.loading = true;
+            let (options, loaded) = (self.options.clone(), self.loaded.clone());
+            tokio::task::spawn_blocking(move || loaded.send((ask, read(&options))));
+        }
+    }
+
+    fn loaded(&mut self, ask: Ask, config: Result<(Config, String), String>) {
+        match config {
+            Ok((config, warnings)) => self.waiting = Some(Waiting { ask, config, warnings }),
+            Err(report) => self.refuse_reload(ask, report),
+        }
+    }
+
+    fn reload(&mut self, waiting: Waiting, found: Option<Vec<Rule>>) {
+        let Waiting { ask, config, warnings } = waiting;
+        let Some(found) = found else {
+            return self.refuse_reload(ask, "the rules cannot be read".into());
+        };
+        let (now, before) = (self.clock.now(), &self.machine.config().global);
+        if (&before.net_namespace, &before.net_namespace_ipvs)
+            != (&config.global.net_namespace, &config.global.net_namespace_ipvs)
+        {
+            let why = "another network namespace needs another daemon: stop this one and start it again";
+            return self.refuse_reload(ask, why.into());
+        }
+        let pipe_stays = (&before.notify_fifo, &before.notify_fifo_script)
+            == (&config.global.notify_fifo, &config.global.notify_fifo_script);
+        let tools = match Tools::new(&config, &self.failures) {
+            Ok(tools) => tools,
+            Err(error) => return self.refuse_reload(ask, format!("{error:#}")),
+        };
+        if ask.dry_run {
+            let difference = self.machine.dry_run(config, &found, now);
+            return self.answer_reload(Some((ask, difference, warnings)), &Done::default());
+        }
+        if !pipe_stays {
+            match tools.open_pipe(&config) {
+                Ok(pipe) => {
+                    let old = self.pipe.take();
+                    self.pipe = pipe.map(|pipe| pipe.replace(old));
+                }
+                Err(error) => return self.refuse_reload(ask, format!("{error:#}")),
+            }
+        }
+        if let Err(error) = write_track_files(&config) {
+            eprintln!("{error:#}");
+        }
+        self.tools = tools;
+        let difference = self.machine.reload(config, &found, now);
+        self.carry_out(Some((ask, difference, warnings)));
+    }
+
+    fn answer_reload(&mut self, reload: Option<(Ask, Difference, String)>, done: &Done) {
+        let Some((ask, difference, warnings)) = reload else { return };
+        let failed: Vec<Value> = done
+            .failed
+            .iter()
+            .map(|(order, error)| json!({ "order": order.to_string(), "error": error }))
+            .collect();
+        let status = if failed.is_empty() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        if let Some(reply) = ask.reply {
+            let answer = json!({
+                "dry_run": ask.dry_run,
+                "difference": difference,
+                "failed": failed,
+                "warnings": warnings,
+            });
+            let _ = reply.send((status, answer));
+        }
+        self.loading = false;
+        self.next_reload();
+    }
+
+    fn refuse_reload(&mut self, ask: Ask, reason: String) {
+        if !ask.dry_run {
+            self.machine.event(self.clock.now(), What::ReloadFailed { reason: reason.clone() });
+        }
+        if let Some(reply) = ask.reply {
+            let _ = reply.send((StatusCode::UNPROCESSABLE_ENTITY, json!({ "error": reason })));
+        }
+        self.loading = false;
+        self.next_reload();
+    }
+
+    fn remember(&mut self) {
+        self.unwritten = false;
+        self.hands.give(Job::Remember(Box::new(self.machine.memory())));
+    }
+
+    /// Until the hands have nothing to do.
+    async fn finish_orders(&mut self) {
+        while !matches!(self.doing, Doing::Nothing) {
+            let Some(done) = self.hands.done.recv().await else { return };
+            self.done(done);
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.finish_orders().await;
+        let leave_rules = self.options.leave_rules;
+        self.machine.stop(leave_rules, self.clock.now());
+        self.carry_out(None);
+        self.finish_orders().await;
+        self.hands.give(if leave_rules {
+            Job::Remember(Box::new(self.machine.memory()))
+        } else {
+            Job::Forget
+        });
+        let scripts = std::mem::take(&mut self.scripts);
+        let all = async {
+            for script in scripts {
+                let _ = script.await;
+            }
+        };
+        if timeout(LAST_SCRIPTS, all).await.is_err() {
+            eprintln!("scripts that still run are left alone");
+        }
+    }
+}
+
+/// The addresses of this host.
+fn addresses() -> HashSet<IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    all.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+    })
+    .collect()
+}
+
+/// Only spreads checks over time, so that it may be guessed.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,172 @@
+//! The thread that holds the director: reads rules and carries out orders, one batch at a time. What must be remembered
+//! of a batch is written before its first order.
+
+use super::Open;
+use super::place::Place;
+use crate::config::diff::Change;
+use crate::config::rules::Rule;
+use crate::machine::{Memory, Output};
+use anyhow::{Context, Result, anyhow};
+use nix::fcntl::Flock;
+use rlvs_control::Balancer;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use tokio::sync::mpsc as channel;
+
+pub enum Job {
+    /// Orders, `Clear` and `SetTimeouts`; other outputs are not for the hands.
+    Orders {
+        memory: Box<Memory>,
+        outputs: Vec<Output>,
+    },
+    /// Only write it down.
+    Remember(Box<Memory>),
+    Look,
+    Forget,
+}
+
+#[derive(Debug, Default)]
+pub struct Done {
+    pub failed: Vec<(Change, String)>,
+    /// What could not be done and is no order.
+    pub problems: Vec<String>,
+    /// The rules that are there, after `Look` and where orders failed.
+    pub found: Option<Vec<Rule>>,
+}
+
+/// The daemon's end of it.
+pub struct Hands {
+    jobs: mpsc::Sender<Job>,
+    pub done: channel::UnboundedReceiver<Done>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Hands {
+    pub fn give(&self, job: Job) {
+        // The thread lives until this end is dropped.
+        let _ = self.jobs.send(job);
+    }
+}
+
+impl Drop for Hands {
+    fn drop(&mut self) {
+        let (closed, _) = mpsc::channel();
+        self.jobs = closed;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the thread in its network namespace, takes the daemon's place, opens the director and reads its rules.
+pub fn start(
+    open: Open,
+    namespace: Option<File>,
+    directory: Option<PathBuf>,
+) -> Result<(Hands, Vec<Rule>, Place)> {
+    let (jobs, orders) = mpsc::channel();
+    let (report, done) = channel::unbounded_channel();
+    let (ready, began) = mpsc::channel();
+    let work = move || {
+        let prepared = prepare(open, namespace, directory);
+        let (mut balancer, place, _lock) = match prepared {
+            Ok((balancer, found, place, lock)) => {
+                let _ = ready.send(Ok((found, place.clone())));
+                (balancer, place, lock)
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        for job in orders {
+            let answers = !matches!(job, Job::Remember(_) | Job::Forget);
+            let done = carry_out(balancer.as_mut(), &place, job);
+            if answers && report.send(done).is_err() {
+                return;
+            }
+        }
+    };
+    let thread =
+        thread::Builder::new().name("director".into()).spawn(work).context("cannot start a thread")?;
+    let (found, place) = began.recv().map_err(|_| anyhow!("the director's thread ended"))??;
+    Ok((Hands { jobs, done, thread: Some(thread) }, found, place))
+}
+
+type Prepared = (Box<dyn Balancer>, Vec<Rule>, Place, Flock<File>);
+
+fn prepare(open: Open, namespace: Option<File>, directory: Option<PathBuf>) -> Result<Prepared> {
+    if let Some(namespace) = namespace {
+        super::enter(&namespace).context("cannot enter the network namespace of the rules")?;
+    }
+    let place = match directory {
+        Some(directory) => Place::at(directory),
+        None => Place::of_this_namespace()?,
+    };
+    let lock = place.take()?;
+    let mut balancer = open()?;
+    let found = rules(balancer.as_mut())?;
+    Ok((balancer, found, place, lock))
+}
+
+fn carry_out(balancer: &mut dyn Balancer, place: &Place, job: Job) -> Done {
+    let mut done = Done::default();
+    let mut note = |result: Result<()>| done.problems.extend(result.err().map(|error| format!("{error:#}")));
+    match job {
+        Job::Remember(memory) => note(place.remember(&memory)),
+        Job::Forget => place.forget(),
+        Job::Look => match rules(balancer) {
+            Ok(found) => done.found = Some(found),
+            Err(error) => done.problems.push(error.to_string()),
+        },
+        Job::Orders { memory, outputs } => {
+            note(place.remember(&memory));
+            for output in outputs {
+                match output {
+                    Output::Clear => note(balancer.clear().map_err(Into::into)),
+                    Output::SetTimeouts(timeouts) => {
+                        note(balancer.set_timeouts(timeouts).map_err(Into::into))
+                    }
+                    Output::Orders(orders) => {
+                        for order in orders {
+                            if let Err(error) = give(balancer, &order) {
+                                done.failed.push((order, error.to_string()));
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if !done.failed.is_empty() {
+                match rules(balancer) {
+                    Ok(found) => done.found = Some(found),
+                    Err(error) => done.problems.push(error.to_string()),
+                }
+            }
+        }
+    }
+    done
+}
+
+fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()> {
+    match order {
+        Change::AddService(service) => balancer.add_service(service),
+        Change::EditService(service) => balancer.edit_service(service),
+        Change::DeleteService(key) => balancer.delete_service(key),
+        Change::AddDestination(key, destination) => balancer.add_destination(key, destination),
+        Change::EditDestination(key, destination) => balancer.edit_destination(key, destination),
+        Change::DeleteDestination(key, addr, port) => balancer.delete_destination(key, *addr, *port),
+    }
+}
+
+fn rules(balancer: &mut dyn Balancer) -> rlvs_control::Result<Vec<Rule>> {
+    let views = balancer.services()?.into_iter();
+    Ok(views
+        .map(|view| Rule {
+            service: view.service,
+            destinations: view.destinations.into_iter().map(|d| d.destination).collect(),
+        })
+        .collect())
+}

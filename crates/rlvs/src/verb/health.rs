@@ -1,0 +1,63 @@
+//! The part of `rlvs status` that a daemon knows: services, servers, checks.
+
+use anyhow::Result;
+use rlvs_daemon::run::{client, place_here};
+use serde_json::Value;
+use std::io::Write;
+
+/// What the daemon of this network namespace says; `None` where there is none.
+pub fn ask() -> Option<Value> {
+    let socket = place_here().ok()?.socket();
+    if !socket.exists() {
+        return None;
+    }
+    let (status, body) = client::ask(&socket, "GET", "/v1/status").ok()?;
+    serde_json::from_str(&body).ok().filter(|_| status == 200)
+}
+
+pub fn print(out: &mut impl Write, health: &Value) -> Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    writeln!(out, "\nDaemon {}, {} checks, {}", health["pid"], health["checks"], text(&health["config"]))?;
+    for service in list(health, "services") {
+        let quorum = if service["quorum_up"] == true { "UP" } else { "DOWN" };
+        write!(
+            out,
+            "{} {quorum}: weight {} of quorum {}",
+            text(&service["service"]),
+            service["living_weight"],
+            service["quorum"]
+        )?;
+        if let Some(sorry) = service["sorry_server"].as_str() {
+            write!(out, ", sorry server {sorry}")?;
+        }
+        writeln!(out, "{}", if service["suspended"] == true { ", suspended" } else { "" })?;
+        for server in list(service, "servers") {
+            let weight = format!("{}/{}", server["effective_weight"], server["configured_weight"]);
+            let state = if server["up"] == true { "up" } else { "down" };
+            writeln!(
+                out,
+                "  {:<28} {state:<5} {weight:>9} {}",
+                text(&server["server"]),
+                text(&server["reason"])
+            )?;
+            for check in list(server, "checks") {
+                let age = check["last_time"].as_f64().map_or_else(|| "not tried yet".to_owned(), ago);
+                let failures = match (&check["health"], check["failures"].as_u64()) {
+                    (_, Some(0) | None) => String::new(),
+                    (_, Some(n)) => format!(", {n} of {} failed", check["retry"].as_u64().unwrap_or(0) + 1),
+                };
+                writeln!(out, "    {} {}, {age}{failures}", text(&check["check"]), text(&check["health"]))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+fn ago(time: f64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:.1} s ago", (now.as_secs_f64() - time).max(0.0))
+}

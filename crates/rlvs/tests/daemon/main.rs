@@ -1,0 +1,11 @@
+//! `rlvs daemon` in a cluster: servers that die and come back, a daemon that dies and comes back, a configuration that
+//! changes. What is not concerned must not move: each test also looks at that.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod death;
+mod health;
+mod lab;
+mod reload;
+mod wild;
