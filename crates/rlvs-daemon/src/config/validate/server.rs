@@ -1,0 +1,148 @@
+//! Real servers and their checkers.
+
+use super::*;
+
+impl<'a> Validation<'a> {
+    pub(super) fn real_server(
+        &mut self,
+        (i, j): (usize, usize),
+        server: &'a VirtualServer,
+        real: &'a RealServer,
+    ) {
+        let place = Place::RealServer(i, j);
+        let method = real.effective_method(server);
+        self.weight(place, real.weight);
+        self.timing(place, &real.timing);
+        self.reachable(place, server, real.address, method, "real server");
+        if real.upper_threshold > 0 && real.lower_threshold > real.upper_threshold {
+            let (lower, upper) = (real.lower_threshold, real.upper_threshold);
+            let message = format!("the lower threshold {lower} is above the upper one, {upper}");
+            self.warn(place, message, "exchange them, or leave the lower one out (3/4 of the upper)");
+        }
+        for (k, check) in real.checks.iter().enumerate() {
+            self.check(Place::Check(i, j, k), server, real, check);
+        }
+    }
+
+    /// Family and port of a server behind a service.
+    pub(super) fn reachable(
+        &mut self,
+        place: Place,
+        vs: &VirtualServer,
+        server: Endpoint,
+        method: Forwarding,
+        what: &str,
+    ) {
+        let family = Family::of(server.addr);
+        if !method.is_tunnel()
+            && let Some(other) = rules::keys(self.config, vs).map(|key| key.family()).find(|f| *f != family)
+        {
+            let message =
+                format!("the {what} {} is not of the service's family {}", server.addr, family_word(other));
+            self.error(place, message, "only a tunnel (lvs_method TUN) goes from one family to the other");
+        }
+        let meant = rules::keys(self.config, vs)
+            .map(|key| rules::destination_endpoint(&key, server, method))
+            .find(|meant| meant.port != server.port);
+        if let Some(meant) = meant.filter(|_| server.port != 0 && method.method != Method::Masquerade) {
+            let message =
+                format!("the {what} {server} gets packets at port {}: {method} changes no port", meant.port);
+            self.warn(place, message, format!("write port {}, or lvs_method NAT", meant.port));
+        }
+    }
+
+    fn check(&mut self, place: Place, server: &VirtualServer, real: &RealServer, check: &Check) {
+        self.timing(place, &check.timing);
+        let name = check.kind.keyword();
+        if check.kind.needs_port() && server.check_port(real, check) == 0 {
+            self.error(
+                place,
+                format!("{name} needs a port, and neither server has one"),
+                "write connect_port",
+            );
+        }
+        if check.connect.port == Some(0)
+            || check.connect.bind_port == Some(0)
+            || check.connect.fwmark == Some(0)
+        {
+            self.error(
+                place,
+                format!("a port or mark of 0 in {name}"),
+                "leave it out, the default is taken then",
+            );
+        }
+        let families = (check.connect.ip.unwrap_or(real.address.addr), check.connect.bind_to);
+        if let (to, Some(from)) = families
+            && to.is_ipv4() != from.is_ipv4()
+        {
+            let message = format!("{name} cannot go from {from} to {to}");
+            self.error(place, message, "bindto and the checked address must be of one family");
+        }
+        match &check.kind {
+            CheckKind::Http(http) => {
+                if http.urls.is_empty() {
+                    self.error(place, format!("{name} without a URL"), "write url with a path");
+                }
+                http.urls.iter().for_each(|url| self.url(place, url));
+            }
+            CheckKind::Misc(misc) if misc.script.argv().is_empty() => {
+                self.error(place, format!("{name} without a program"), "write misc_path");
+            }
+            CheckKind::File(file) if !self.config.track_files.iter().any(|f| f.name == file.track_file) => {
+                let message = format!("there is no track_file {}", file.track_file);
+                self.error(place, message, format!("write track_file {} with a file", file.track_file));
+            }
+            CheckKind::Udp(udp) => {
+                let (min, max) = (udp.min_reply_length.unwrap_or(0), udp.max_reply_length.unwrap_or(255));
+                if min > max {
+                    let message = format!("{name}: no reply is at least {min} and at most {max} bytes long");
+                    self.error(place, message, "set max_reply_length");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn url(&mut self, place: Place, url: &Url) {
+        if !url.path.starts_with('/') {
+            self.error(
+                place,
+                format!("the path {:?} of a url does not begin with /", url.path),
+                "write path /…",
+            );
+        }
+        if let Some(digest) = &url.digest
+            && !(digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            self.error(place, format!("{digest:?} is no MD5 digest"), "it has 32 hexadecimal digits");
+        }
+        for option in &url.regex_options {
+            if !REGEX_OPTIONS.contains(&option.as_str()) {
+                let message = format!("{option:?} is no option of regular expressions");
+                self.error(place, message, format!("there are {}", REGEX_OPTIONS.join(", ")));
+            }
+        }
+        let of_regex = url.regex_no_match
+            || !url.regex_options.is_empty()
+            || url.regex_min_offset.is_some()
+            || url.regex_max_offset.is_some();
+        if url.regex.is_none() && of_regex {
+            self.error(place, "settings of a regular expression without one", "write regex \"EXPRESSION\"");
+        }
+    }
+
+    pub(super) fn timing(&mut self, place: Place, timing: &Timing) {
+        if timing.delay_loop.is_some_and(|delay| delay < MIN_DELAY) {
+            self.error(place, "a delay_loop below 1 ms", "checks one after the other would do nothing else");
+        }
+        if timing.connect_timeout == Some(Duration::ZERO) {
+            self.error(place, "a connect_timeout of 0", "no server can answer in no time; 5 is the default");
+        }
+    }
+
+    pub(super) fn weight(&mut self, place: Place, weight: Option<u32>) {
+        if let Some(weight) = weight.filter(|weight| *weight > i32::MAX as u32) {
+            self.error(place, format!("the weight {weight} is too large"), "2147483647 is the most");
+        }
+    }
+}
