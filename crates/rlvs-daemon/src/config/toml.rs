@@ -54,7 +54,10 @@ impl Reader<'_> {
         for (key, value) in document.into_inner() {
             match key.get_ref().as_ref() {
                 "global" => self.one(value, Place::Global, &mut config.global),
-                "tls" => config.tls = self.deserialize(value),
+                "tls" => {
+                    self.places.set(Place::Tls, self.span(value.span()));
+                    config.tls = self.deserialize(value);
+                }
                 "track_file" => config.track_files = self.each(value, Place::TrackFile),
                 "group" => config.groups = self.each(value, Place::Group),
                 "virtual_server" => {

@@ -271,6 +271,42 @@ fn includes_and_definitions() {
 }
 
 #[test]
+fn what_the_daemon_cannot_do() {
+    let text = "SSL {
+    certificate a.pem
+}
+virtual_server 192.0.2.1 80 {
+    protocol TCP
+    real_server 10.0.0.1 80 {
+        HTTP_GET {
+            url {
+                path /
+                regex \"(a\"
+            }
+        }
+        HTTP_GET {
+            url {
+                path /
+                regex \"a\"
+                regex_options dupnames
+            }
+        }
+    }
+}
+";
+    let found = found(text);
+    let begins = [
+        "1:1 a certificate without a key, or a key without a certificate | the block SSL takes both or none",
+        "7:9 the regular expression cannot be used: ",
+        "13:9 the option dupnames of regular expressions is not supported | docs/config.md says how",
+    ];
+    assert_eq!(found.len(), begins.len(), "{found:?}");
+    for (found, begin) in found.iter().zip(begins) {
+        assert!(found.starts_with(begin), "{found}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read() {
     let files = rlvs_daemon::config::source::Memory::default();
     let (_, report) = rlvs_daemon::config::load(

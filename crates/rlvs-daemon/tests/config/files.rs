@@ -65,7 +65,10 @@ fn a_dr_web_farm() {
 
 #[test]
 fn nat_with_ssl_get() {
-    let config = clean("02-nat-ssl.conf");
+    let (config, report) = read("02-nat-ssl.conf", "east");
+    let warned: Vec<_> = report.findings().map(|f| (f.line.unwrap(), f.message.to_owned())).collect();
+    assert!(warned.iter().all(|(line, said)| *line == 2 && said.ends_with("in the block SSL does nothing")));
+    assert_eq!(warned.len(), 2, "password and ca");
     assert_eq!(config.tls.unwrap().password.as_deref(), Some("not so secret"));
     let server = &config.virtual_servers[0];
     let persistence = server.persistence.as_ref().unwrap();
@@ -226,7 +229,9 @@ fn a_quorum_beside_vrrp() {
         (29, "vrrp_instance"),
         (50, "smtp_alert"),
     ];
+    let (last, left) = left.split_last().unwrap();
     assert_eq!(left, words.map(|(line, word)| (Level::Warning, line, format!("{word} is not for rlvs"))));
+    assert!(last.1 == 2 && last.2.contains("lvs_sync_daemon does nothing"), "{last:?}");
     let sync = config.global.sync_daemon.as_ref().unwrap();
     assert_eq!(
         (sync.interface.as_str(), sync.vrrp_instance.as_deref(), sync.id),

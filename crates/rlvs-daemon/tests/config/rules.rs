@@ -114,6 +114,8 @@ fn without_a_quorum_there_is_the_sorry_server() {
         "-> 10.0.0.1:80 Masquerade 2",
         "there is nothing else"
     );
+    let inhibit = text.replace("quorum 3", "sorry_server_inhibit");
+    assert_eq!(shown(&inhibit)[1..], ["-> 10.0.0.1:80 Masquerade 2", "-> 10.0.0.9:80 DirectRoute 0"]);
 }
 
 #[test]

@@ -27,9 +27,15 @@ impl Reader<'_> {
         let mut config = Config::default();
         for s in statements {
             match s.keyword.text.as_str() {
-                "global_defs" => self.global_defs(s, &mut config.global),
+                "global_defs" => {
+                    self.places.set(Place::Global, s.span());
+                    self.global_defs(s, &mut config.global);
+                }
                 "net_namespace" | "net_namespace_ipvs" => self.global_word(s, &mut config.global),
-                "SSL" => self.tls(s, config.tls.get_or_insert_default()),
+                "SSL" => {
+                    self.places.set(Place::Tls, s.span());
+                    self.tls(s, config.tls.get_or_insert_default());
+                }
                 "track_file" | "vrrp_track_file" => {
                     if let Some(file) = self.track_file(s) {
                         self.places.set(Place::TrackFile(config.track_files.len()), s.span());

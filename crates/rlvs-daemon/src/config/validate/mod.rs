@@ -15,6 +15,7 @@ mod server;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     Global,
+    Tls,
     Group(usize),
     TrackFile(usize),
     VirtualServer(usize),
@@ -115,6 +116,7 @@ impl<'a> Validation<'a> {
             let message = "0 as length, port or ttl of the sync daemon";
             self.error(Place::Global, message, "leave it out, the default is taken then");
         }
+        self.not_supported();
         let t = &self.config.global.timeouts;
         if [t.tcp, t.tcp_fin, t.udp].iter().flatten().any(|time| !is_whole(*time)) {
             self.error(
@@ -122,6 +124,27 @@ impl<'a> Validation<'a> {
                 "a connection timeout that is no whole number of seconds",
                 "1 s at least",
             );
+        }
+    }
+
+    /// What keepalived has and the daemon does otherwise, or not at all.
+    fn not_supported(&mut self) {
+        if self.config.global.sync_daemon.is_some() {
+            let message = "connections are not told to another director yet: lvs_sync_daemon does nothing";
+            self.warn(Place::Global, message, "leave it out, or watch for a version that has it");
+        }
+        let Some(tls) = &self.config.tls else { return };
+        if tls.password.is_some() {
+            let message = "an encrypted key cannot be read: the password in the block SSL does nothing";
+            self.warn(Place::Tls, message, "openssl pkey -in KEY -out KEY.plain, and chmod it to 0600");
+        }
+        if tls.ca.is_some() {
+            let message = "any certificate of a server will do, as in keepalived: ca in the block SSL does nothing";
+            self.warn(Place::Tls, message, "leave it out");
+        }
+        if tls.certificate.is_some() != tls.key.is_some() {
+            let message = "a certificate without a key, or a key without a certificate";
+            self.error(Place::Tls, message, "the block SSL takes both or none");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Real servers and their checkers.
 
 use super::*;
+use crate::config::pattern::Pattern;
 
 impl<'a> Validation<'a> {
     pub(super) fn real_server(
@@ -121,6 +122,11 @@ impl<'a> Validation<'a> {
                 let message = format!("{option:?} is no option of regular expressions");
                 self.error(place, message, format!("there are {}", REGEX_OPTIONS.join(", ")));
             }
+        }
+        if url.regex.is_some()
+            && let Err(problem) = Pattern::new(url)
+        {
+            self.error(place, problem, "docs/config.md says how expressions differ from PCRE2");
         }
         let of_regex = url.regex_no_match
             || !url.regex_options.is_empty()
