@@ -100,4 +100,14 @@ mod tests {
         assert_eq!(judge(&answer(7, 0x01, 0x80), &query), None, "a query");
         assert_eq!(judge(&answer(7, 0x81, 0x80)[..11], &query), None, "cut off");
     }
+
+    proptest::proptest! {
+        /// Whatever comes from the network, it is judged.
+        #[test]
+        fn any_answer(answer: Vec<u8>, query: Vec<u8>) {
+            if query.len() >= 2 {
+                judge(&answer, &query);
+            }
+        }
+    }
 }

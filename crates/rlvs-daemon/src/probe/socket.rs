@@ -49,3 +49,22 @@ pub fn prepared(spec: &CheckSpec, kind: Type, protocol: Option<Protocol>) -> io:
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::Memory;
+    use crate::config::{Format, load};
+    use std::path::Path;
+
+    #[test]
+    fn fwmark() {
+        let text = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nreal_server 10.0.0.1 80 {\nTCP_CHECK {\nfwmark 9\n}\n}\n}";
+        let (config, _) = load(Path::new("f"), Format::Keepalived, "", &Memory::one("f", text));
+        let vs = &config.virtual_servers[0];
+        let real = &vs.real_servers[0];
+        let spec = CheckSpec::of(&config, vs, real, &real.checks[0]);
+        // Needs CAP_NET_ADMIN, as the daemon does.
+        assert_eq!(prepared(&spec, Type::STREAM, None).unwrap().mark().unwrap(), 9);
+    }
+}

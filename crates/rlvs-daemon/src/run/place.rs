@@ -123,3 +123,46 @@ fn is_still(lock: &File, path: &Path) -> bool {
     let inode = |meta: std::io::Result<fs::Metadata>| meta.ok().map(|meta| (meta.dev(), meta.ino()));
     inode(lock.metadata()) == inode(fs::metadata(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> Place {
+        Place::at(std::env::temp_dir().join(format!("rlvs-place-{}-{name}", std::process::id())))
+    }
+
+    #[test]
+    fn one_daemon_at_a_time() {
+        let place = scratch("lock");
+        let lock = place.take().unwrap();
+        let refused = place.take().unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(lock);
+        let _again = place.take().unwrap();
+        place.forget();
+        assert!(!place.directory.exists());
+    }
+
+    #[test]
+    fn a_memory_that_makes_no_sense_is_none() {
+        let place = scratch("memory");
+        let _lock = place.take().unwrap();
+        assert_eq!(place.recall(), Memory::default());
+        let memory =
+            Memory { version: VERSION, quorums: [("x".to_owned(), true)].into(), ..Memory::default() };
+        place.remember(&memory).unwrap();
+        assert_eq!(place.recall(), memory);
+        for text in [
+            "",
+            "{",
+            "[]",
+            "{\"version\":1}",
+            "{\"version\":99,\"services\":[],\"checks\":{},\"quorums\":{}}",
+        ] {
+            fs::write(place.memory(), text).unwrap();
+            assert_eq!(place.recall(), Memory::default(), "{text}");
+        }
+        place.forget();
+    }
+}

@@ -5,6 +5,7 @@ use crate::common::{ipvsadm, rlvs, wait_until, within};
 use rlvs::lab::VIP;
 use rlvs::lab::client::{self, Connection};
 use rlvs_daemon::run::{client as api, place_here};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,13 @@ fn the_socket_tells_status_and_events() {
             ("POST", "/v1/reload?dry_run=maybe", 400),
         ] {
             assert_eq!(api::ask(&socket, method, path).unwrap().0, status, "{method} {path}");
+        }
+        // Garbage, and a head that never ends, harm nobody.
+        for garbage in [&b"\0\xff\x16\x03\r\n\r\n"[..], &b"GET /v1/status HTTP/1.1\r\n".repeat(4000)] {
+            let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+            let _ = stream.write_all(garbage);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
         }
         // A second daemon is refused, and the first goes on.
         let second =

@@ -17,6 +17,7 @@ pub struct Farm {
     servers: BTreeMap<usize, Child>,
     config: PathBuf,
     file: Option<String>,
+    environment: Vec<(String, String)>,
     daemon: Option<Child>,
 }
 
@@ -26,7 +27,8 @@ impl Farm {
         let lab = ready(Lab::builder(Topology::Nat).program(RLVS).build().expect("a lab"));
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let config = std::env::temp_dir().join(format!("rlvs-daemon-{}-{n}.conf", std::process::id()));
-        let mut farm = Farm { lab, servers: BTreeMap::new(), config, file: None, daemon: None };
+        let mut farm =
+            Farm { lab, servers: BTreeMap::new(), config, file: None, environment: vec![], daemon: None };
         (1..=3).for_each(|n| farm.start_server(n));
         farm
     }
@@ -62,6 +64,16 @@ impl Farm {
         self.file = Some(path.to_owned());
     }
 
+    /// For daemons that are started from now on.
+    pub fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// A daemon that was started otherwise.
+    pub fn adopt(&mut self, daemon: Child) {
+        self.daemon = Some(daemon);
+    }
+
     /// Starts the daemon and waits until it is ready.
     pub fn start(&mut self, more: &[&str]) {
         self.start_only(more);
@@ -77,7 +89,7 @@ impl Farm {
         let mut command = director.command(RLVS);
         let file = self.file.as_deref().unwrap_or(self.config());
         command.args(["daemon", "--config", file]).args(more);
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(self.environment.iter().cloned());
         self.daemon = Some(director.start(command).expect("a daemon"));
     }
 

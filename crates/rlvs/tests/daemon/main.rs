@@ -8,4 +8,5 @@ mod death;
 mod health;
 mod lab;
 mod reload;
+mod told;
 mod wild;

@@ -139,7 +139,8 @@ impl<'a> Validation<'a> {
             self.warn(Place::Tls, message, "openssl pkey -in KEY -out KEY.plain, and chmod it to 0600");
         }
         if tls.ca.is_some() {
-            let message = "any certificate of a server will do, as in keepalived: ca in the block SSL does nothing";
+            let message =
+                "any certificate of a server will do, as in keepalived: ca in the block SSL does nothing";
             self.warn(Place::Tls, message, "leave it out");
         }
         if tls.certificate.is_some() != tls.key.is_some() {
