@@ -13,7 +13,7 @@ help:
 	@echo 'make check            formatting, clippy, licences, the rules of the house'
 	@echo 'make bpf              rebuild the packet programs (needs the BPF toolchain; installs it when root)'
 	@echo 'make install          rlvs, ipvsadm, ipvsadm-save, ipvsadm-restore in $$(DESTDIR)$$(PREFIX)/sbin,'
-	@echo '                      manual pages and completions in $$(DESTDIR)$$(PREFIX)/share'
+	@echo '                      manual pages and completions in $$(DESTDIR)$$(PREFIX)/share, a unit for systemd'
 
 demo: root
 	$(CARGO) run --release --package rlvs -- demo $(DEMO)
@@ -47,6 +47,8 @@ install:
 		"$(program)" completions bash --for $$name >"$(share)/bash-completion/completions/$$name"; \
 		"$(program)" completions zsh --for $$name >"$(share)/zsh/site-functions/_$$name"; \
 		"$(program)" completions fish --for $$name >"$(share)/fish/vendor_completions.d/$$name.fish"; done
+	install -d "$(DESTDIR)/etc/systemd/system"
+	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/rlvs-daemon.service >"$(DESTDIR)/etc/systemd/system/rlvs-daemon.service"
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo 'this needs root (network namespaces, BPF): sudo make $(MAKECMDGOALS)' >&2; exit 1; }

@@ -1,7 +1,8 @@
 //! What keepalived does around IPVS.
 //!
-//! Read [`config`] first (what an operator wants, as data), then [`machine`] (how the servers' health becomes orders for
-//! the rules; no socket, no clock).
+//! Three rooms, to be read in this order: [`config`] (what an operator wants, as data), [`machine`] (how the servers'
+//! health becomes orders for the rules; no socket, no clock), [`run`] (the shell that carries it out). [`probe`] has the
+//! checkers; [`drain`], [`weights`] and [`metrics`] are beside it. What an operator sees of it is in `docs/daemon.md`.
 
 pub mod config;
 pub mod drain;

@@ -6,21 +6,21 @@ use super::clock::Clock;
 use super::hands::{Done, Hands, Job};
 use super::pipe::Pipe;
 use super::place::Place;
+use super::reload::{Ask, Loaded, Waiting};
 use super::tools::{Tools, write_track_files};
-use super::{Options, read, systemd};
+use super::{Options, systemd};
 use crate::config::model::Config;
 use crate::config::rules::Rule;
 use crate::machine::{CheckId, Difference, Event, Machine, Outcome, Output, What};
 use crate::probe;
 use anyhow::{Context, Result};
-use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -31,46 +31,33 @@ const REMEMBER: Duration = Duration::from_secs(10);
 /// How long scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-/// A reload that was asked for; nobody waits for one that came by signal.
-struct Ask {
-    dry_run: bool,
-    reply: Option<oneshot::Sender<(StatusCode, Value)>>,
-}
-
-/// A configuration that was read and waits for the hands.
-struct Waiting {
-    ask: Ask,
-    config: Config,
-    warnings: String,
-}
-
 /// What the hands are at.
-enum Doing {
+pub enum Doing {
     Nothing,
     Orders { then: Vec<Output>, reload: Option<(Ask, Difference, String)> },
     Look,
     LookForReload(Box<Waiting>),
 }
 
-struct Daemon {
-    options: Options,
-    clock: Clock,
-    machine: Machine,
-    hands: Hands,
-    doing: Doing,
-    look: bool,
-    tools: Tools,
-    pipe: Option<Pipe>,
-    events: broadcast::Sender<Arc<str>>,
-    failures: mpsc::UnboundedSender<(String, String)>,
-    probed: mpsc::UnboundedSender<(CheckId, Outcome)>,
-    loaded: mpsc::UnboundedSender<(Ask, Result<(Config, String), String>)>,
-    asked: VecDeque<Ask>,
-    loading: bool,
-    waiting: Option<Waiting>,
+pub struct Daemon {
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) machine: Machine,
+    pub(super) hands: Hands,
+    pub(super) doing: Doing,
+    pub(super) look: bool,
+    pub(super) tools: Tools,
+    pub(super) pipe: Option<Pipe>,
+    pub(super) events: broadcast::Sender<Arc<str>>,
+    pub(super) failures: mpsc::UnboundedSender<(String, String)>,
+    pub(super) probed: mpsc::UnboundedSender<(CheckId, Outcome)>,
+    pub(super) loaded: mpsc::UnboundedSender<Loaded>,
+    pub(super) asked: VecDeque<Ask>,
+    pub(super) loading: bool,
+    pub(super) waiting: Option<Waiting>,
     /// Something is known that is not written down.
-    unwritten: bool,
-    scripts: Vec<JoinHandle<()>>,
+    pub(super) unwritten: bool,
+    pub(super) scripts: Vec<JoinHandle<()>>,
 }
 
 pub async fn run(
@@ -135,7 +122,7 @@ pub async fn run(
             Some(done) = daemon.hands.done.recv() => daemon.done(done),
             () = sleep_until(due_at), if due.is_some() => daemon.start_checks(),
             Some(request) = requested.recv() => daemon.request(request),
-            Some((ask, config)) = loads.recv() => daemon.loaded(ask, config),
+            Some(loaded) = loads.recv() => daemon.loaded(loaded),
             Some((command, error)) = failed.recv() => {
                 daemon.machine.event(clock.now(), What::ScriptFailed { command, error });
             }
@@ -186,7 +173,7 @@ impl Daemon {
         }
     }
 
-    fn carry_out(&mut self, reload: Option<(Ask, Difference, String)>) {
+    pub(super) fn carry_out(&mut self, reload: Option<(Ask, Difference, String)>) {
         let (mut orders, mut then) = (Vec::new(), Vec::new());
         for output in self.machine.take() {
             match output {
@@ -265,101 +252,6 @@ impl Daemon {
             }
             Request::Reload { dry_run, reply } => self.ask(Ask { dry_run, reply: Some(reply) }),
         }
-    }
-
-    fn ask(&mut self, ask: Ask) {
-        self.asked.push_back(ask);
-        self.next_reload();
-    }
-
-    /// One at a time.
-    fn next_reload(&mut self) {
-        if self.loading {
-            return;
-        }
-        if let Some(ask) = self.asked.pop_front() {
-            self.loading = true;
-            let (options, loaded) = (self.options.clone(), self.loaded.clone());
-            tokio::task::spawn_blocking(move || loaded.send((ask, read(&options))));
-        }
-    }
-
-    fn loaded(&mut self, ask: Ask, config: Result<(Config, String), String>) {
-        match config {
-            Ok((config, warnings)) => self.waiting = Some(Waiting { ask, config, warnings }),
-            Err(report) => self.refuse_reload(ask, report),
-        }
-    }
-
-    fn reload(&mut self, waiting: Waiting, found: Option<Vec<Rule>>) {
-        let Waiting { ask, config, warnings } = waiting;
-        let Some(found) = found else {
-            return self.refuse_reload(ask, "the rules cannot be read".into());
-        };
-        let (now, before) = (self.clock.now(), &self.machine.config().global);
-        if (&before.net_namespace, &before.net_namespace_ipvs)
-            != (&config.global.net_namespace, &config.global.net_namespace_ipvs)
-        {
-            let why = "another network namespace needs another daemon: stop this one and start it again";
-            return self.refuse_reload(ask, why.into());
-        }
-        let pipe_stays = (&before.notify_fifo, &before.notify_fifo_script)
-            == (&config.global.notify_fifo, &config.global.notify_fifo_script);
-        let tools = match Tools::new(&config, &self.failures) {
-            Ok(tools) => tools,
-            Err(error) => return self.refuse_reload(ask, format!("{error:#}")),
-        };
-        if ask.dry_run {
-            let difference = self.machine.dry_run(config, &found, now);
-            return self.answer_reload(Some((ask, difference, warnings)), &Done::default());
-        }
-        if !pipe_stays {
-            match tools.open_pipe(&config) {
-                Ok(pipe) => {
-                    let old = self.pipe.take();
-                    self.pipe = pipe.map(|pipe| pipe.replace(old));
-                }
-                Err(error) => return self.refuse_reload(ask, format!("{error:#}")),
-            }
-        }
-        if let Err(error) = write_track_files(&config) {
-            eprintln!("{error:#}");
-        }
-        self.tools = tools;
-        let difference = self.machine.reload(config, &found, now);
-        self.carry_out(Some((ask, difference, warnings)));
-    }
-
-    fn answer_reload(&mut self, reload: Option<(Ask, Difference, String)>, done: &Done) {
-        let Some((ask, difference, warnings)) = reload else { return };
-        let failed: Vec<Value> = done
-            .failed
-            .iter()
-            .map(|(order, error)| json!({ "order": order.to_string(), "error": error }))
-            .collect();
-        let status = if failed.is_empty() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-        if let Some(reply) = ask.reply {
-            let answer = json!({
-                "dry_run": ask.dry_run,
-                "difference": difference,
-                "failed": failed,
-                "warnings": warnings,
-            });
-            let _ = reply.send((status, answer));
-        }
-        self.loading = false;
-        self.next_reload();
-    }
-
-    fn refuse_reload(&mut self, ask: Ask, reason: String) {
-        if !ask.dry_run {
-            self.machine.event(self.clock.now(), What::ReloadFailed { reason: reason.clone() });
-        }
-        if let Some(reply) = ask.reply {
-            let _ = reply.send((StatusCode::UNPROCESSABLE_ENTITY, json!({ "error": reason })));
-        }
-        self.loading = false;
-        self.next_reload();
     }
 
     fn remember(&mut self) {

@@ -21,6 +21,7 @@ mod daemon;
 mod hands;
 mod pipe;
 pub mod place;
+mod reload;
 pub mod scripts;
 mod systemd;
 mod tools;
