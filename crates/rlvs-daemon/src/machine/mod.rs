@@ -177,15 +177,18 @@ impl Machine {
         probes
     }
 
-    /// Some orders could not be carried out; these are the rules now. What failed is tried again in a while.
-    pub fn orders_failed(&mut self, failed: &[(Change, String)], found: &[Rule], now: Time) {
+    /// Some orders could not be carried out, or the rules could not be read. These are the rules now, if that is known.
+    /// After a while they are looked at again, and what is missing is tried again.
+    pub fn orders_failed(&mut self, failed: &[(Change, String)], found: Option<&[Rule]>, now: Time) {
         for (order, error) in failed {
             self.event(now, What::OrderFailed { order: order.to_string(), error: error.clone() });
         }
-        let (dirty, gone) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.gone));
-        self.observed(found);
-        (self.dirty, self.gone) = (dirty, gone);
-        self.gone.retain(|key| self.table.contains_key(key));
+        if let Some(found) = found {
+            let (dirty, gone) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.gone));
+            self.observed(found);
+            (self.dirty, self.gone) = (dirty, gone);
+            self.gone.retain(|key| self.table.contains_key(key));
+        }
         self.look_again = Some(now + LOOK_AGAIN);
     }
 

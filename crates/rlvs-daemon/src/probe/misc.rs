@@ -18,9 +18,12 @@ pub async fn check(spec: &CheckSpec, misc: &MiscCheck, scripts: &Scripts) -> Out
         Ok(child) => child,
         Err(error) => return failed(format!("cannot run {:?}: {error:#}", misc.script.command)),
     };
-    let group = Group(child.id());
+    let mut group = Group(child.id());
     let patience = misc.timeout.unwrap_or(spec.timing.delay_loop);
     let ended = timeout(patience, child.wait()).await;
+    if ended.is_ok() {
+        group.0 = None; // its number may be another's soon; and what it has left running, it wanted to
+    }
     match ended {
         Ok(Ok(status)) => match (status.code(), status.signal()) {
             (Some(code), _) => {

@@ -202,17 +202,15 @@ impl Daemon {
             Doing::Nothing => {}
             Doing::Orders { then, reload } => {
                 if !done.failed.is_empty() {
-                    let found = done.found.as_deref().unwrap_or_default();
-                    self.machine.orders_failed(&done.failed, found, self.clock.now());
+                    self.machine.orders_failed(&done.failed, done.found.as_deref(), self.clock.now());
                 }
                 self.tell(then);
                 self.answer_reload(reload, &done);
             }
-            Doing::Look => {
-                if let Some(found) = done.found {
-                    self.machine.observed(&found);
-                }
-            }
+            Doing::Look => match done.found {
+                Some(found) => self.machine.observed(&found),
+                None => self.machine.orders_failed(&[], None, self.clock.now()),
+            },
             Doing::LookForReload(waiting) => self.reload(*waiting, done.found),
         }
     }

@@ -1,5 +1,6 @@
-//! The thread that holds the director: reads rules and carries out orders, one batch at a time. What must be remembered
-//! of a batch is written before its first order.
+//! The thread that has the director: reads rules and carries out orders, one batch at a time. What must be remembered of
+//! a batch is written before its first order. The director is opened for each batch, as every command opens it: `rlvs
+//! down` may have removed it meanwhile, and another version may have put one in its place.
 
 use super::Open;
 use super::place::Place;
@@ -71,10 +72,10 @@ pub fn start(
     let (ready, began) = mpsc::channel();
     let work = move || {
         let prepared = prepare(open, namespace, directory);
-        let (mut balancer, place, _lock) = match prepared {
-            Ok((balancer, found, place, lock)) => {
+        let (open, place, _lock) = match prepared {
+            Ok((open, found, place, lock)) => {
                 let _ = ready.send(Ok((found, place.clone())));
-                (balancer, place, lock)
+                (open, place, lock)
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -83,7 +84,7 @@ pub fn start(
         };
         for job in orders {
             let answers = !matches!(job, Job::Remember(_) | Job::Forget);
-            let done = carry_out(balancer.as_mut(), &place, job);
+            let done = carry_out(&open, &place, job);
             if answers && report.send(done).is_err() {
                 return;
             }
@@ -95,7 +96,7 @@ pub fn start(
     Ok((Hands { jobs, done, thread: Some(thread) }, found, place))
 }
 
-type Prepared = (Box<dyn Balancer>, Vec<Rule>, Place, Flock<File>);
+type Prepared = (Open, Vec<Rule>, Place, Flock<File>);
 
 fn prepare(open: Open, namespace: Option<File>, directory: Option<PathBuf>) -> Result<Prepared> {
     if let Some(namespace) = namespace {
@@ -106,48 +107,66 @@ fn prepare(open: Open, namespace: Option<File>, directory: Option<PathBuf>) -> R
         None => Place::of_this_namespace()?,
     };
     let lock = place.take()?;
-    let mut balancer = open()?;
-    let found = rules(balancer.as_mut())?;
-    Ok((balancer, found, place, lock))
+    let found = rules(open()?.as_mut())?;
+    Ok((open, found, place, lock))
 }
 
-fn carry_out(balancer: &mut dyn Balancer, place: &Place, job: Job) -> Done {
+fn carry_out(open: &Open, place: &Place, job: Job) -> Done {
     let mut done = Done::default();
-    let mut note = |result: Result<()>| done.problems.extend(result.err().map(|error| format!("{error:#}")));
-    match job {
-        Job::Remember(memory) => note(place.remember(&memory)),
-        Job::Forget => place.forget(),
-        Job::Look => match rules(balancer) {
-            Ok(found) => done.found = Some(found),
-            Err(error) => done.problems.push(error.to_string()),
-        },
-        Job::Orders { memory, outputs } => {
-            note(place.remember(&memory));
-            for output in outputs {
-                match output {
-                    Output::Clear => note(balancer.clear().map_err(Into::into)),
-                    Output::SetTimeouts(timeouts) => {
-                        note(balancer.set_timeouts(timeouts).map_err(Into::into))
-                    }
-                    Output::Orders(orders) => {
-                        for order in orders {
-                            if let Err(error) = give(balancer, &order) {
-                                done.failed.push((order, error.to_string()));
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            if !done.failed.is_empty() {
-                match rules(balancer) {
-                    Ok(found) => done.found = Some(found),
-                    Err(error) => done.problems.push(error.to_string()),
-                }
-            }
+    let worked = match job {
+        Job::Remember(memory) => place.remember(&memory),
+        Job::Forget => {
+            place.forget();
+            Ok(())
         }
-    }
+        Job::Look => look(open, &mut done),
+        Job::Orders { memory, outputs } => {
+            // Without a memory the next daemon knows less; that is no reason to leave a dead server in.
+            done.problems.extend(place.remember(&memory).err().map(|error| format!("{error:#}")));
+            carry_out_orders(open, outputs, &mut done)
+        }
+    };
+    done.problems.extend(worked.err().map(|error| format!("{error:#}")));
     done
+}
+
+fn look(open: &Open, done: &mut Done) -> Result<()> {
+    done.found = Some(rules(open()?.as_mut())?);
+    Ok(())
+}
+
+fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Result<()> {
+    let mut balancer = match open() {
+        Ok(balancer) => balancer,
+        Err(error) => {
+            // Then none of the orders was carried out.
+            for output in outputs {
+                let Output::Orders(orders) = output else { continue };
+                done.failed.extend(orders.into_iter().map(|order| (order, error.to_string())));
+            }
+            return Err(error.into());
+        }
+    };
+    for output in outputs {
+        let worked = match output {
+            Output::Clear => balancer.clear(),
+            Output::SetTimeouts(timeouts) => balancer.set_timeouts(timeouts),
+            Output::Orders(orders) => {
+                for order in orders {
+                    if let Err(error) = give(balancer.as_mut(), &order) {
+                        done.failed.push((order, error.to_string()));
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        done.problems.extend(worked.err().map(|error| error.to_string()));
+    }
+    if !done.failed.is_empty() {
+        done.found = Some(rules(balancer.as_mut())?);
+    }
+    Ok(())
 }
 
 fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()> {

@@ -53,7 +53,7 @@ pub struct Options {
 }
 
 /// Opens the director of the calling thread's network namespace.
-pub type Open = Box<dyn FnOnce() -> rlvs_control::Result<Box<dyn Balancer>> + Send>;
+pub type Open = Box<dyn Fn() -> rlvs_control::Result<Box<dyn Balancer>> + Send>;
 
 /// Runs until it is told to stop.
 pub fn run(options: Options, open: Open) -> Result<()> {

@@ -129,7 +129,7 @@ impl World {
                     Output::Orders(orders) if self.broken => {
                         let failed: Vec<_> = orders.into_iter().map(|o| (o, "broken".to_owned())).collect();
                         let found: Vec<Rule> = self.rules.values().cloned().collect();
-                        self.machine.orders_failed(&failed, &found, self.now);
+                        self.machine.orders_failed(&failed, Some(&found), self.now);
                     }
                     Output::Orders(orders) => {
                         self.orders += orders.len();

@@ -1,9 +1,10 @@
 //! Another configuration while the daemon runs.
 
 use super::lab::{Farm, SOON, name, service};
-use crate::common::{listing, wait_until, within};
+use crate::common::{listing, rlvs, wait_until, within};
 use rlvs::lab::VIP;
-use rlvs::lab::client::Connection;
+use rlvs::lab::client::{self, Connection};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -86,5 +87,64 @@ fn ten_changes_in_a_thousand_services() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         let changed = listing(&farm.lab).into_iter().filter(|line| line.weight == 7).count();
         assert_eq!(changed, 30);
+        let began = Instant::now();
+        farm.signal(libc::SIGTERM);
+        assert!(farm.ended().success());
+        assert!(began.elapsed() < Duration::from_secs(5), "the end took {:?}", began.elapsed());
+        assert!(listing(&farm.lab).is_empty());
+    });
+}
+
+/// Requests go on while servers and services come and go, and none of them fails.
+#[test]
+fn no_request_fails_during_reloads() {
+    within(90, || {
+        let mut farm = Farm::new();
+        let all = service(&farm, "", "TCP_CHECK {\n}");
+        let third = format!("real_server {} 8000 {{\nTCP_CHECK {{\n}}\n}}\n", farm.lab.server(3).addr());
+        assert!(all.contains(&third));
+        farm.write(&all);
+        farm.start(&[]);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let client = farm.lab.client();
+            let requests = scope.spawn(|| {
+                client.run(|| {
+                    let mut served = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        client::who(VIP, 8000).expect("an answer");
+                        served += 1;
+                    }
+                    served
+                })
+            });
+            for round in 0..10 {
+                let more = all.replace(" 8000 {\nprotocol", " 8001 {\nprotocol");
+                let text = if round % 2 == 0 { all.replace(&third, "") + &more } else { all.clone() };
+                farm.write(&text);
+                farm.reload("");
+            }
+            stop.store(true, Ordering::Relaxed);
+            let served = requests.join().unwrap();
+            assert!(served > 20, "only {served} requests in all that time");
+        });
+    });
+}
+
+/// Somebody removes everything under the daemon. It does not write into what is gone: a reload brings it back.
+#[test]
+fn rules_that_were_removed_come_back() {
+    within(60, || {
+        let mut farm = Farm::new();
+        farm.write(&service(&farm, "", "TCP_CHECK {\n}"));
+        farm.start(&[]);
+        rlvs(farm.lab.director(), "down");
+        assert!(farm.serving(&name()).is_empty());
+        assert!(farm.reload("").starts_with("add service"));
+        assert_eq!(farm.serving(&name()), ["rs1", "rs2", "rs3"]);
+        // Without a reload, the next change shows that they are gone, and they are made anew after a while.
+        rlvs(farm.lab.director(), "down");
+        farm.kill_server(1);
+        wait_until("the rules", SOON, || farm.serving(&name()) == ["rs2", "rs3"]);
     });
 }
