@@ -1,15 +1,20 @@
 //! The thread that has the director: reads rules and carries out orders, one batch at a time. What must be remembered of
 //! a batch is written before its first order. The director is opened for each batch, as every command opens it: `rlvs
 //! down` may have removed it meanwhile, and another version may have put one in its place.
+//!
+//! A destination that is drained keeps weight 0 ([`drain`](crate::drain)); the weight it would have goes into the ledger,
+//! which is held while orders are given.
 
 use super::Open;
 use super::place::Place;
 use crate::config::diff::Change;
 use crate::config::rules::Rule;
+use crate::drain::Ledger;
 use crate::machine::{Memory, Output};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::Flock;
-use rlvs_control::Balancer;
+use rlvs_control::model::Destination;
+use rlvs_control::{Balancer, bpffs};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -107,7 +112,11 @@ fn prepare(open: Open, namespace: Option<File>, directory: Option<PathBuf>) -> R
         None => Place::of_this_namespace()?,
     };
     let lock = place.take()?;
-    let found = rules(open()?.as_mut())?;
+    let (ledger, problem) = ledger();
+    if let Some(problem) = problem {
+        eprintln!("{problem}");
+    }
+    let found = rules(open()?.as_mut(), ledger.as_ref())?;
     Ok((open, found, place, lock))
 }
 
@@ -131,8 +140,21 @@ fn carry_out(open: &Open, place: &Place, job: Job) -> Done {
 }
 
 fn look(open: &Open, done: &mut Done) -> Result<()> {
-    done.found = Some(rules(open()?.as_mut())?);
+    let (ledger, problem) = ledger();
+    done.problems.extend(problem);
+    done.found = Some(rules(open()?.as_mut(), ledger.as_ref())?);
     Ok(())
+}
+
+/// Who is drained. A ledger that cannot be read must not keep dead servers in the rules.
+fn ledger() -> (Option<Ledger>, Option<String>) {
+    let opened = bpffs::netns_cookie()
+        .map_err(|error| error.to_string())
+        .and_then(|cookie| Ledger::open(cookie).map_err(|error| error.to_string()));
+    match opened {
+        Ok(ledger) => (Some(ledger), None),
+        Err(error) => (None, Some(format!("drained servers are not known: {error}"))),
+    }
 }
 
 fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Result<()> {
@@ -147,13 +169,16 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
             return Err(error.into());
         }
     };
+    let (mut ledger, problem) = ledger();
+    done.problems.extend(problem);
     for output in outputs {
         let worked = match output {
             Output::Clear => balancer.clear(),
             Output::SetTimeouts(timeouts) => balancer.set_timeouts(timeouts),
             Output::Orders(orders) => {
                 for order in orders {
-                    if let Err(error) = give(balancer.as_mut(), &order) {
+                    let heeded = heeding(&order, ledger.as_mut(), &mut done.problems);
+                    if let Err(error) = give(balancer.as_mut(), heeded.as_ref().unwrap_or(&order)) {
                         done.failed.push((order, error.to_string()));
                     }
                 }
@@ -164,9 +189,26 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
         done.problems.extend(worked.err().map(|error| error.to_string()));
     }
     if !done.failed.is_empty() {
-        done.found = Some(rules(balancer.as_mut())?);
+        done.found = Some(rules(balancer.as_mut(), ledger.as_ref())?);
     }
     Ok(())
+}
+
+/// For a drained destination the order with weight 0; undraining will restore the weight that it had.
+fn heeding(order: &Change, ledger: Option<&mut Ledger>, problems: &mut Vec<String>) -> Option<Change> {
+    let (Change::AddDestination(key, d) | Change::EditDestination(key, d)) = order else { return None };
+    let drained = match ledger?.set_former_weight(key, d.addr, d.port, d.weight) {
+        Ok(drained) => drained,
+        Err(error) => {
+            problems.push(error.to_string());
+            true // it is noted, or nothing would have been written
+        }
+    };
+    let quiet = Destination { weight: 0, ..*d };
+    drained.then_some(match order {
+        Change::AddDestination(..) => Change::AddDestination(*key, quiet),
+        _ => Change::EditDestination(*key, quiet),
+    })
 }
 
 fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()> {
@@ -180,12 +222,18 @@ fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()>
     }
 }
 
-fn rules(balancer: &mut dyn Balancer) -> rlvs_control::Result<Vec<Rule>> {
+/// The rules, a drained destination with the weight that it has when it is undrained.
+fn rules(balancer: &mut dyn Balancer, ledger: Option<&Ledger>) -> rlvs_control::Result<Vec<Rule>> {
     let views = balancer.services()?.into_iter();
     Ok(views
-        .map(|view| Rule {
-            service: view.service,
-            destinations: view.destinations.into_iter().map(|d| d.destination).collect(),
+        .map(|view| {
+            let key = view.service.key;
+            let meant = |d: Destination| match ledger.and_then(|ledger| ledger.find(&key, d.addr, d.port)) {
+                Some(drain) if d.weight == 0 => Destination { weight: drain.former_weight, ..d },
+                _ => d,
+            };
+            let destinations = view.destinations.into_iter().map(|d| meant(d.destination)).collect();
+            Rule { service: view.service, destinations }
         })
         .collect())
 }

@@ -2,7 +2,7 @@
 //! that is not here yet.
 
 use super::lab::{Farm, SOON, name, service};
-use crate::common::{RLVS, listing, wait_until, within};
+use crate::common::{RLVS, listing, rlvs, wait_until, within};
 use rlvs::lab::VIP;
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -141,5 +141,29 @@ fn ha_suspend() {
         farm.lab.director().add_address("eth0", std::net::Ipv4Addr::new(10, 0, 0, 177), 32).unwrap();
         wait_until("rs1 out", SOON, || listing(&farm.lab).len() == 2);
         assert_eq!(farm.try_health().unwrap()["services"][0]["suspended"], false);
+    });
+}
+
+/// What is drained stays drained, also when it fails and recovers meanwhile, and over a reload and another daemon.
+#[test]
+fn a_drained_server_stays_drained() {
+    within(60, || {
+        let mut farm = Farm::new();
+        farm.write(&service(&farm, "weight 4", "TCP_CHECK {\n}"));
+        farm.start(&[]);
+        let drained = farm.lab.server(2).addr();
+        rlvs(farm.lab.director(), &format!("drain {drained}"));
+        assert_eq!(farm.serving(&name()), ["rs1", "rs3"]);
+        assert!(farm.reload("").starts_with("0 orders"));
+        farm.kill_server(2);
+        wait_until("rs2 out", SOON, || listing(&farm.lab).len() == 2);
+        farm.start_server(2);
+        wait_until("rs2 back", SOON, || listing(&farm.lab).len() == 3);
+        assert_eq!(farm.serving(&name()), ["rs1", "rs3"]);
+        farm.kill();
+        farm.start(&[]);
+        assert_eq!(farm.serving(&name()), ["rs1", "rs3"]);
+        rlvs(farm.lab.director(), &format!("undrain {drained}"));
+        assert!(listing(&farm.lab).iter().all(|line| line.weight == 4), "{:?}", listing(&farm.lab));
     });
 }
