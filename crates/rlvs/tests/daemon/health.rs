@@ -36,8 +36,10 @@ fn a_dead_server_is_out_in_time_and_back_when_it_returns() {
         farm.kill_server(2);
         let began = Instant::now();
         wait_until("rs2 out", SOON, || farm.serving(&name()) == ["rs1", "rs3"]);
-        // delay_loop 0.3, a retry after 0.1; a refusal takes no time, and a listing a little.
-        assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+        // delay_loop 0.3, a retry after 0.1; a refusal takes no time. The rest is for listings, and for other tests beside.
+        let in_time = Duration::from_millis(if cfg!(debug_assertions) { 3000 } else { 1000 });
+        println!("out after {:?}", began.elapsed());
+        assert!(began.elapsed() < in_time, "{:?}", began.elapsed());
         let after = farm.counters();
         for n in [1, 3] {
             let server = format!("8000 {}:8000", farm.lab.server(n).addr());
@@ -54,7 +56,8 @@ fn a_dead_server_is_out_in_time_and_back_when_it_returns() {
         farm.start_server(2);
         let began = Instant::now();
         wait_until("rs2 back", SOON, || farm.serving(&name()).len() == 3);
-        assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+        println!("back after {:?}", began.elapsed());
+        assert!(began.elapsed() < in_time, "{:?}", began.elapsed());
         for (who, connection) in open.iter_mut().filter(|(who, _)| who != "rs2") {
             assert_eq!(connection.who().unwrap(), *who);
         }
