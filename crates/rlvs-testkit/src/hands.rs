@@ -71,6 +71,9 @@ pub fn receive<L: Where>(world: &World, cpu: usize, ifindex: u32, frame: &[u8]) 
         Err(Skip::Fragment) if L::LAYER == Layer::Stack => {
             return receive_fragment::<L>(world, cpu, ifindex, &mut packet, frame);
         }
+        Err(Skip::Secured) if L::LAYER == Layer::Stack => {
+            return receive_secured::<L>(world, cpu, &mut packet, frame);
+        }
         Err(_) => return Outcome::Pass,
     }
     packet.from_driver = L::LAYER == Layer::Driver;
@@ -88,6 +91,16 @@ fn located<L: Where>(packet: &mut Packet<Be32>, brain: &Brain<L>, now: u32) -> L
     match locate(packet, brain, now) {
         Located::New => open_conn(packet, brain, now),
         known => known,
+    }
+}
+
+/// AH or ESP: opens nothing.
+fn receive_secured<L: Where>(world: &World, cpu: usize, packet: &mut Packet<Be32>, frame: &[u8]) -> Outcome {
+    packet.follow_keys();
+    let brain = Brain::<L>::new(world, cpu);
+    match locate(packet, &brain, world.now()) {
+        known @ (Located::Request(_) | Located::Reply(_)) => carry_out(world, &brain, packet, known, frame),
+        _ => Outcome::Pass,
     }
 }
 

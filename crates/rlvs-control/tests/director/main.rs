@@ -6,6 +6,7 @@ mod attach;
 mod choices;
 mod compare;
 mod drift;
+mod extensions;
 mod fragments;
 mod hostile;
 mod lab;

@@ -16,20 +16,20 @@ use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 
 #[derive(Deserialize)]
-struct Recording {
-    name: String,
-    service: Vec<String>,
-    steps: Vec<Step>,
+pub struct Recording {
+    pub name: String,
+    pub service: Vec<String>,
+    pub steps: Vec<Step>,
     connections: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Step {
-    step: String,
-    from: String,
-    in_hex: String,
-    out: Vec<String>,
-    out_hex: Vec<String>,
+#[derive(Clone, Deserialize)]
+pub struct Step {
+    pub step: String,
+    pub from: String,
+    pub in_hex: String,
+    pub out: Vec<String>,
+    pub out_hex: Vec<String>,
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn listed(c: &rlvs_control::model::ConnectionView) -> String {
     )
 }
 
-fn receive(programs: &Programs, step: &Step) -> Made {
+pub fn receive(programs: &Programs, step: &Step) -> Made {
     let packet = bytes(&step.in_hex);
     let server = step.from.strip_prefix("server ").map(|n| n.parse().expect("a server's number"));
     let mut frame = server.map_or_else(|| from_client(&packet), |n| from_server(n, &packet));
@@ -166,7 +166,7 @@ fn receive(programs: &Programs, step: &Step) -> Made {
     programs.receive(&frame, server.is_some())
 }
 
-fn difference(step: &Step, made: &Made) -> Option<String> {
+pub fn difference(step: &Step, made: &Made) -> Option<String> {
     // A reset is an answer of the local stack; for us the packet passes.
     let ours = step.out.first().filter(|words| !words.contains(" R seq="));
     let (verdict, wanted) = match ours {
@@ -196,7 +196,7 @@ fn comparable(frame: &[u8], wanted: &[u8]) -> Vec<u8> {
 }
 
 /// `-A -t [addr]:port -s rr`, or `-a -t [addr]:port -r [addr]:port -m -w 1`, perhaps with options of a tunnel.
-fn obey(director: &mut Director, line: &str) {
+pub fn obey(director: &mut Director, line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let end = |text: &str| text.parse::<SocketAddr>().expect("an address with a port");
     let after = |option: &str| words.iter().position(|w| *w == option).map(|i| words[i + 1]);

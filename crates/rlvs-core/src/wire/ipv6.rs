@@ -1,6 +1,5 @@
 //! The IPv6 header (RFC 8200, section 3): where its fields are. It has no checksum, and no length of its own: always
-//! 40 bytes. Of what may stand between it and TCP or UDP (extension headers) only a fragment's header is looked at; packets
-//! with any other pass.
+//! 40 bytes. What may stand between it and TCP or UDP: see [`extension`](super::extension).
 
 use super::be::Be32;
 

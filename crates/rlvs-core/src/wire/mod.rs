@@ -9,6 +9,7 @@ pub mod addr;
 pub mod be;
 pub mod checksum;
 pub mod eth;
+pub mod extension;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
@@ -17,6 +18,7 @@ pub mod quote;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
+pub use extension::read_extensions;
 pub use packet::{Packet, Part, Skip, parse, parse6, read, read_fragment, read_fragment6, read6};
 pub use quote::{Quote, read_quote, read_quote6};
 
@@ -29,6 +31,8 @@ pub mod ip_proto {
     /// IPv6 inside another header.
     pub const IPV6: u8 = 41;
     pub const GRE: u8 = 47;
+    pub const ESP: u8 = 50;
+    pub const AH: u8 = 51;
     pub const ICMPV6: u8 = 58;
     pub const SCTP: u8 = 132;
 }

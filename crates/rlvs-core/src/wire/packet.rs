@@ -3,6 +3,7 @@
 use super::be::{Be16, Be32};
 use super::checksum::{add, fold};
 use super::eth::{self, EtherType};
+use super::extension::is_extension;
 use super::{Addr, Frame, View, ip_proto, ipv4, ipv6};
 use crate::proto::sctp;
 
@@ -28,7 +29,8 @@ pub struct Packet<A> {
     pub proto: u8,
     /// 0 where the protocol is not TCP.
     pub tcp_flags: u8,
-    /// SCTP: the type of the first chunk, or of the second where that decides (see `proto::sctp`).
+    /// SCTP: the type of the first chunk, or of the second where that decides (see `proto::sctp`). Of what
+    /// [follows its keys](Packet::follow_keys) the protocol on the wire.
     pub chunk: u8,
     /// IPv6: the traffic class, and the hop limit.
     pub tos: u8,
@@ -62,7 +64,25 @@ impl<A> Packet<A> {
     pub fn l4_len(&self) -> u16 {
         self.total_len.wrapping_sub(self.l4_at.wrapping_sub(self.ip_at))
     }
+
+    /// A packet of AH or ESP has no ports: it goes with the connection in which its keys were agreed (ISAKMP, RFC 2408,
+    /// section 2.5.1: UDP with port 500 on both sides), and like a later fragment gets no more than another address.
+    #[inline(always)]
+    pub fn follow_keys(&mut self) {
+        self.chunk = self.proto;
+        self.proto = ip_proto::UDP;
+        (self.sport, self.dport) = (Be16::new(ISAKMP), Be16::new(ISAKMP));
+        self.part = Part::Later;
+    }
+
+    /// The protocol that the IP header names.
+    #[inline(always)]
+    pub fn wire_proto(&self) -> u8 {
+        if self.proto == ip_proto::UDP && self.chunk != 0 { self.chunk } else { self.proto }
+    }
 }
+
+const ISAKMP: u16 = 500;
 
 impl<A: Addr> Packet<A> {
     /// Nothing yet: to be read into.
@@ -114,7 +134,11 @@ pub enum Skip {
     Fragment,
     /// An ICMP message; the packet is read, up to the ICMP header.
     Icmp,
-    /// None of TCP, UDP and SCTP; with IPv6 also any of these behind an extension header.
+    /// An IPv6 packet with an extension header; it is read, up to there.
+    Extension,
+    /// AH or ESP; the packet is read, up to that header.
+    Secured,
+    /// None of these, TCP, UDP and SCTP.
     OtherProtocol,
 }
 
@@ -188,17 +212,22 @@ pub fn read_fragment<F: Frame>(frame: F, packet: &mut Packet<Be32>) -> Result<()
 /// The same for [`read6`]: the fragment header (RFC 8200, section 4.5).
 #[inline(always)]
 pub fn read_fragment6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), Skip> {
-    const AT: usize = eth::HEADER_LEN + ipv6::LEN;
-    let header = frame.view(AT, ipv6::FRAGMENT_LEN).ok_or(Skip::Malformed)?;
+    // It may have been read up to its end already.
+    let behind = if packet.proto == ipv6::FRAGMENT { 0 } else { ipv6::FRAGMENT_LEN as u16 };
+    let at = packet.l4_at.wrapping_sub(behind) as usize & L4_MASK;
+    let header = frame.view(at, ipv6::FRAGMENT_LEN).ok_or(Skip::Malformed)?;
     packet.proto = header.u8(0);
-    packet.l4_at = (AT + ipv6::FRAGMENT_LEN) as u16;
+    packet.l4_at = (at + ipv6::FRAGMENT_LEN) as u16;
     packet.id = header.be32(4).0;
     let frag = header.be16(2).get();
-    if packet.total_len < (ipv6::LEN + ipv6::FRAGMENT_LEN) as u16 {
+    if (packet.total_len as usize) < at + ipv6::FRAGMENT_LEN - eth::HEADER_LEN {
         return Err(Skip::Malformed);
     }
     read_part(frame, frag >> 3, frag & 1 != 0, packet)
 }
+
+/// Where a transport header can start, behind extension headers, too; for the verifier to see that it is not far.
+const L4_MASK: usize = 1023;
 
 /// `offset` in units of 8 bytes.
 #[inline(always)]
@@ -211,7 +240,7 @@ fn read_part<F: Frame, A: Addr>(
     if offset == 0 {
         // One that is alone is whole (RFC 6946).
         packet.part = if more { Part::First } else { Part::Whole };
-        return read_ports(frame, packet.l4_at as usize & 127, packet);
+        return read_ports(frame, packet.l4_at as usize & L4_MASK, packet);
     }
     packet.part = Part::Later;
     // No later fragment may overwrite flags and ports (RFC 3128); none but the last has an odd length.
@@ -274,12 +303,15 @@ pub fn read6<F: Frame>(frame: F, packet: &mut Packet<[Be32; 4]>) -> Result<(), S
     if packet.proto == ipv6::FRAGMENT {
         return Err(Skip::Fragment);
     }
+    if is_extension(packet.proto) {
+        return Err(Skip::Extension);
+    }
     read_ports(frame, IP + ipv6::LEN, packet)
 }
 
 /// Ports, flags and checksum of TCP (RFC 9293, section 3.1) and UDP (RFC 768); ports and chunk of SCTP.
 #[inline(always)]
-fn read_ports<F: Frame, A: Addr>(frame: F, at: usize, packet: &mut Packet<A>) -> Result<(), Skip> {
+pub(super) fn read_ports<F: Frame, A: Addr>(frame: F, at: usize, packet: &mut Packet<A>) -> Result<(), Skip> {
     if packet.proto == ip_proto::TCP {
         let l4 = frame.view(at, 20).ok_or(Skip::Malformed)?;
         if packet.l4_len() < 20 {
@@ -305,6 +337,8 @@ fn read_ports<F: Frame, A: Addr>(frame: F, at: usize, packet: &mut Packet<A>) ->
         packet.chunk = sctp::deciding_chunk(frame, at, l4);
     } else if packet.proto == if A::WORDS == 1 { ip_proto::ICMP } else { ip_proto::ICMPV6 } {
         return Err(Skip::Icmp);
+    } else if packet.proto == ip_proto::ESP || packet.proto == ip_proto::AH {
+        return Err(Skip::Secured);
     } else {
         return Err(Skip::OtherProtocol);
     }

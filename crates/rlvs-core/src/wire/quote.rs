@@ -93,7 +93,7 @@ pub fn read_quote6<F: Frame>(
     packet: &Packet<[Be32; 4]>,
     quote: &mut Quote<[Be32; 4]>,
 ) -> Result<(), Skip> {
-    let icmp_at = packet.l4_at as usize & 127;
+    let icmp_at = packet.l4_at as usize & 1023; // it may come after extension headers
     let ip_at = icmp_at + ICMP_LEN;
     let head = frame.view(icmp_at, ICMP_LEN + ipv6::LEN).ok_or(Skip::Malformed)?;
     if head.u8(0) >= INFORMATIONAL || head.u8(ICMP_LEN) >> 4 != 6 {
@@ -124,7 +124,7 @@ fn read_ports<F: Frame, A: Addr>(frame: F, packet: &Packet<A>, quote: &mut Quote
     if end > packet.total_len {
         return Err(Skip::Malformed);
     }
-    let ports = frame.view(quote.l4_at as usize & 255, 8).ok_or(Skip::Malformed)?;
+    let ports = frame.view(quote.l4_at as usize & 1023, 8).ok_or(Skip::Malformed)?;
     (quote.sport, quote.dport) = (ports.be16(0), ports.be16(2));
     Ok(())
 }

@@ -3,11 +3,12 @@
 //! Everything else is written once, for any [`Family`]. A packet's family is known from its frame's type on, so IPv4 pays
 //! nothing for IPv6.
 
-use crate::frame::{At, Bytes};
+use crate::frame::{At, Bytes, ptr};
 use crate::maps;
 use crate::steps::{self, Steps};
 use crate::tc::store;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, bpf_fib_lookup};
+use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::maps::Array;
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
@@ -164,7 +165,7 @@ impl Family for Be32 {
     ) -> Option<()> {
         // TTL, protocol, checksum, both addresses: twelve bytes in a row.
         let check = new.ip_check.bytes();
-        let ttl_word = Be32::from_bytes([new.ttl, packet.proto, check[0], check[1]]);
+        let ttl_word = Be32::from_bytes([new.ttl, packet.wire_proto(), check[0], check[1]]);
         store(skb, (IP + ipv4::TTL_AT) as u32, &[ttl_word, src, dst], 0)
     }
 
@@ -290,12 +291,21 @@ impl Family for Six {
     ) -> Option<()> {
         // From the payload's length on the header is nine words in a row. It has no checksum that would make up for the
         // change, so the kernel has to note it in the sum that hardware made of the whole packet.
+        let flags = BPF_F_RECOMPUTE_CSUM as u64;
         let len = packet.total_len.wrapping_sub(ipv6::LEN as u16).to_be_bytes();
-        let has_more = packet.l4_at.wrapping_sub(packet.ip_at) as usize != ipv6::LEN;
-        let next = if has_more { ipv6::FRAGMENT } else { packet.proto };
-        let first = Be32::from_bytes([len[0], len[1], next, new.ttl]);
+        let first = Be32::from_bytes([len[0], len[1], packet.wire_proto(), new.ttl]);
         let words = [first, s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3]];
-        store(skb, (IP + ipv6::PAYLOAD_LEN_AT) as u32, &words, BPF_F_RECOMPUTE_CSUM as u64)
+        if packet.l4_at.wrapping_sub(packet.ip_at) as usize == ipv6::LEN {
+            return store(skb, (IP + ipv6::PAYLOAD_LEN_AT) as u32, &words, flags);
+        }
+        // What comes next is an extension header, which is not in the packet's description.
+        store(skb, (IP + ipv6::HOP_LIMIT_AT) as u32, &new.ttl, flags)?;
+        // SAFETY: inside the words.
+        let done = unsafe {
+            let at = (IP + ipv6::SRC_AT) as u32;
+            helpers::bpf_skb_store_bytes(skb, at, ptr(&words[1]), 32, flags)
+        };
+        (done == 0).then_some(())
     }
 
     #[inline(always)]

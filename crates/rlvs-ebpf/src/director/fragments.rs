@@ -36,8 +36,8 @@ const FREE: u32 = 0;
 const BUSY: u32 = 1;
 const TAKEN: u32 = 2;
 
-/// Headers up to the ports: of Ethernet, the longest of IPv4 and TCP.
-const HEADERS: u32 = 14 + 60 + 60;
+/// Headers up to the ports: of Ethernet, the longest of IPv4 (or extensions of IPv6) and TCP.
+const HEADERS: u32 = tc::EXTENDED_HEADERS + 60;
 
 type Place = Words<15>;
 

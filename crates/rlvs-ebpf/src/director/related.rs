@@ -11,8 +11,9 @@ use rlvs_core::fwd::{self, Kind, nat};
 use rlvs_core::path::{Decision, DropReason, Layer, Located, Plan, Verdict, deliver_related, locate_related};
 use rlvs_core::wire::{Packet, Quote, checksum, ip_proto, ipv4};
 
-/// Ethernet, the longest IPv4 header, an ICMP header, and the longest IPv4 header and eight bytes that are quoted.
-const HEADERS: u32 = 14 + 60 + 8 + 60 + 8;
+/// Ethernet, the longest IPv4 header (or extensions of IPv6), an ICMP header, and the longest IPv4 header and eight bytes
+/// that are quoted.
+const HEADERS: u32 = tc::EXTENDED_HEADERS + 8 + 60 + 8;
 
 /// What becomes of an ICMP packet (`TC_ACT_…`).
 #[inline(always)]

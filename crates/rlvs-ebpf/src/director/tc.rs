@@ -24,10 +24,14 @@ use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{Be16, Be32, Packet, Part, Skip, checksum, ip_proto, read, read6};
+use rlvs_core::wire::{
+    Be16, Be32, Packet, Part, Skip, checksum, extension, ip_proto, read, read_extensions, read6,
+};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
+/// The same behind as many extension headers as are walked along.
+pub const EXTENDED_HEADERS: u32 = HEADERS + extension::MAX_LEN as u32;
 const UDP_LEN: u32 = 8;
 const IP: u32 = eth::HEADER_LEN as u32;
 
@@ -70,6 +74,8 @@ const NOTHING: ReadAs = 0;
 const OURS: ReadAs = 1;
 const ICMP: ReadAs = 2;
 const FRAGMENT: ReadAs = 3;
+const SECURED: ReadAs = 4;
+const EXTENSION: ReadAs = 5;
 
 #[inline(always)]
 fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Packet<A>) -> i32 {
@@ -82,6 +88,20 @@ fn carry_out_kind<A: Family>(skb: *mut __sk_buff, kind: ReadAs, packet: &mut Pac
         OURS => carry_out(skb, packet),
         ICMP => A::tc_related(skb, packet) as i32,
         FRAGMENT => carry_out_fragment(skb, packet),
+        SECURED => carry_out_secured(skb, packet),
+        _ => TC_ACT_OK,
+    }
+}
+
+/// AH or ESP: opens nothing.
+#[inline(always)]
+fn carry_out_secured<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
+    packet.follow_keys();
+    let now = jiffies();
+    match Located::from_code(A::locate(packet, now)) {
+        known @ (Located::Request(_) | Located::Reply(_)) => {
+            A::tc_finish(skb, packet, known.code(), now) as i32
+        }
         _ => TC_ACT_OK,
     }
 }
@@ -104,7 +124,21 @@ fn carry_out_fragment<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) ->
 /// A function of its own: it shares no stack with what follows.
 #[inline(never)]
 fn reads6(skb: *mut __sk_buff, packet: &mut Packet<Six>) -> ReadAs {
-    read_as(reading(skb, HEADERS, |frame| read6(frame, packet)))
+    match read_as(reading(skb, HEADERS, |frame| read6(frame, packet))) {
+        EXTENSION => rlvs6_extensions(skb, packet) as ReadAs,
+        kind => kind,
+    }
+}
+
+/// Goes on behind extension headers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rlvs6_extensions(skb: *mut __sk_buff, packet: *mut Packet<Six>) -> u64 {
+    // SAFETY: null, or the place for a packet.
+    let Some(packet) = (unsafe { packet.as_mut() }) else {
+        return NOTHING as u64;
+    };
+    read_as(reading(skb, EXTENDED_HEADERS, |frame| read_extensions(frame, packet))) as u64
 }
 
 /// Reads a packet. Its first `len` bytes may not all lie in the linear part: then has them moved there, and tries once more.
@@ -135,6 +169,8 @@ fn read_as(result: Result<(), Skip>) -> ReadAs {
         Ok(()) => OURS,
         Err(Skip::Icmp) => ICMP,
         Err(Skip::Fragment) => FRAGMENT,
+        Err(Skip::Secured) => SECURED,
+        Err(Skip::Extension) => EXTENSION,
         Err(_) => NOTHING,
     }
 }

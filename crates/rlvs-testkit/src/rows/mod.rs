@@ -3,6 +3,7 @@
 
 mod fragments;
 mod packets;
+mod secured;
 mod services;
 
 use crate::golden::{Expected, Step, Story};
@@ -27,6 +28,9 @@ pub fn stories() -> Vec<Story> {
         fragments::through("-m"),
         fragments::through("-g"),
         fragments::through("-i"),
+        secured::through("-m"),
+        secured::through("-g"),
+        secured::through("-i"),
         services::persistence(),
         services::marks(),
         services::alone(),

@@ -60,11 +60,13 @@ fn a_bare_pseudo_header_sum_of_ipv6_is_found() {
 }
 
 #[test]
-fn what_stands_between_the_header_and_tcp_is_left_alone() {
-    for (header, name) in [(0, "hop by hop"), (43, "routing"), (60, "options")] {
-        assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::OtherProtocol), "{name}");
+fn what_is_neither_tcp_nor_udp_is_told_apart() {
+    for (header, name) in [(0, "hop by hop"), (43, "routing"), (60, "options"), (51, "authentication")] {
+        assert_eq!(parse6(frame6(header, &SYN6).as_slice()), Err(Skip::Extension), "{name}");
     }
     assert_eq!(parse6(frame6(58, &SYN6).as_slice()), Err(Skip::Icmp));
+    assert_eq!(parse6(frame6(50, &SYN6).as_slice()), Err(Skip::Secured));
+    assert_eq!(parse6(frame6(59, &SYN6).as_slice()), Err(Skip::OtherProtocol));
 }
 
 #[test]
