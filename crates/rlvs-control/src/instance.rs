@@ -12,7 +12,7 @@
 //! Everything that changes something holds a lock on `ns-COOKIE`. A new instance is pinned in a directory of another
 //! name and then renamed, so there never is half of one. (Names in bpffs have no dots.)
 
-use crate::object::{self, Sizes};
+use crate::object::{self, Programs, Sizes};
 use crate::shared::{Key, Lazy, Shared};
 use crate::{Error, Result, bpffs, links};
 use aya::maps::{HashMap, MapData};
@@ -94,7 +94,7 @@ impl Place {
     }
 
     /// Loads and pins a new instance. The lock must be held.
-    pub fn create(&self) -> Result<Instance> {
+    pub fn create(&self, programs: &Programs) -> Result<Instance> {
         if bpffs::kernel_is_older_than(6, 1) {
             let running = bpffs::kernel_release();
             return Err(Error::KernelTooOld {
@@ -107,7 +107,7 @@ impl Place {
         let fresh = self.namespace.join(UNFINISHED);
         remove(&fresh)?;
         make_dir(&fresh)?;
-        let made = self.fill(&fresh).and_then(|()| {
+        let made = self.fill(&fresh, programs).and_then(|()| {
             fs::rename(&fresh, self.director())
                 .map_err(|e| Error::system(format!("renaming {}", fresh.display()), e))
         });
@@ -118,11 +118,11 @@ impl Place {
         self.open()
     }
 
-    fn fill(&self, dir: &Path) -> Result<()> {
+    fn fill(&self, dir: &Path, programs: &Programs) -> Result<()> {
         let sizes = Sizes::of_this_machine();
         let seed = object::random()?;
-        let mut ebpf = object::load(&sizes, seed)?;
-        object::pin(&mut ebpf, dir)?;
+        let mut ebpf = object::load(&sizes, seed, programs)?;
+        object::pin(&mut ebpf, dir, programs)?;
         let instance = Instance::open(dir)?;
         instance.settings.set(0, &Settings { seed, ..first_settings(sizes.hz) });
         instance.command(op::START, 0, 0, 0)?;
@@ -177,9 +177,23 @@ impl Instance {
         })
     }
 
+    /// Which programs its packets meet.
+    pub fn programs(&self) -> &'static Programs {
+        if self.dir.join(object::BOTH.tc).exists() { &object::BOTH } else { &object::FOUR }
+    }
+
     /// An XDP program on the maps of this instance. The lock must be held.
     pub fn xdp_program(&self, name: &str) -> Result<Xdp> {
-        let sizes = Sizes {
+        object::load_xdp(&self.dir, name, &self.sizes(), self.settings.get(0).seed)
+    }
+
+    /// An object on the maps of this instance, with a TC program for both families.
+    pub fn load_both(&self) -> Result<aya::Ebpf> {
+        object::load_both(&self.dir, &self.sizes(), self.settings.get(0).seed)
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes {
             services: self.service.len(),
             destinations: self.dest.len(),
             connection_sets: self.conns.len(),
@@ -187,8 +201,7 @@ impl Instance {
             bucket_pages: self.buckets.len(),
             cpus: self.cpus,
             hz: self.hz,
-        };
-        object::load_xdp(&self.dir, name, &sizes, self.settings.get(0).seed)
+        }
     }
 
     /// Has a program change state (see `rlvs_core::maps::command`); the first argument word of the answer.

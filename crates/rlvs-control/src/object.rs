@@ -14,14 +14,25 @@ use std::path::Path;
 struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("../bpf/rlvs-director.bpf.o"));
 
-pub const XDP: &str = "rlvs_xdp";
-pub const XDP_SKB: &str = "rlvs_xdp_skb";
-pub const TC: &str = "rlvs_tc";
+/// The programs that packets meet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Programs {
+    pub tc: &'static str,
+    pub xdp: &'static str,
+    pub xdp_skb: &'static str,
+}
+
+/// For services of IPv4 and IPv6.
+pub static BOTH: Programs = Programs { tc: "rlvs_tc", xdp: "rlvs_xdp", xdp_skb: "rlvs_xdp_skb" };
+/// For IPv4 alone, as long as there is no service of IPv6: the kernel verifies them in half the time, which on a small
+/// machine is seconds.
+pub static FOUR: Programs = Programs { tc: "rlvs_tc4", xdp: "rlvs_xdp4", xdp_skb: "rlvs_xdp4_skb" };
+
 pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 20] = [
+pub const MAPS: [&str; 22] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -42,6 +53,8 @@ pub const MAPS: [&str; 20] = [
     "EVENTS",
     "GLOBAL",
     "TICKER",
+    "DATAGRAMS",
+    "FRAGMENTS_ASIDE",
 ];
 
 /// How many of everything.
@@ -82,13 +95,26 @@ impl Sizes {
 }
 
 /// The object with new maps; of the programs those that every instance needs are loaded, and attached to nothing.
-pub fn load(sizes: &Sizes, seed: u64) -> Result<Ebpf> {
+pub fn load(sizes: &Sizes, seed: u64, programs: &Programs) -> Result<Ebpf> {
     let mut ebpf = object(sizes, seed, None)?;
-    for name in [TC, COMMAND] {
+    for name in [programs.tc, COMMAND] {
         let program: &mut SchedClassifier = typed(&mut ebpf, name)?;
         program.load().map_err(|e| unloadable(name, &e))?;
     }
     Ok(ebpf)
+}
+
+/// The object with the maps pinned in `dir`, its TC program for both families loaded.
+pub fn load_both(dir: &Path, sizes: &Sizes, seed: u64) -> Result<Ebpf> {
+    let mut ebpf = object(sizes, seed, Some(dir))?;
+    let program: &mut SchedClassifier = typed(&mut ebpf, BOTH.tc)?;
+    program.load().map_err(|e| unloadable(BOTH.tc, &e))?;
+    Ok(ebpf)
+}
+
+/// A TC program of a loaded object.
+pub fn tc_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
+    typed(ebpf, name)
 }
 
 /// Loads and pins an XDP program that works on the maps pinned in `dir`, if it is not there. The kernel takes its time to
@@ -144,17 +170,19 @@ fn unpinnable(name: &str, dir: &Path, e: &dyn std::error::Error) -> Error {
 }
 
 /// Pins all maps and the loaded programs below `dir`.
-pub fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<()> {
+pub fn pin(ebpf: &mut Ebpf, dir: &Path, programs: &Programs) -> Result<()> {
     for name in MAPS {
         let map =
             ebpf.map(name).ok_or_else(|| Error::Load { reason: format!("the object has no map {name}") })?;
         map.pin(dir.join(name)).map_err(|e| unpinnable(name, dir, &e))?;
     }
-    for name in [TC, COMMAND] {
-        let program: &mut SchedClassifier = typed(ebpf, name)?;
-        program.pin(dir.join(name)).map_err(|e| unpinnable(name, dir, &e))?;
-    }
-    Ok(())
+    pin_tc(ebpf, dir, programs.tc)?;
+    pin_tc(ebpf, dir, COMMAND)
+}
+
+pub fn pin_tc(ebpf: &mut Ebpf, dir: &Path, name: &str) -> Result<()> {
+    let program: &mut SchedClassifier = typed(ebpf, name)?;
+    program.pin(dir.join(name)).map_err(|e| unpinnable(name, dir, &e))
 }
 
 /// Pins a link that lives as long as this network namespace: a look-up program that lets every socket be found.

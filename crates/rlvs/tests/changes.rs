@@ -53,6 +53,9 @@ fn transfers_survive_changes(topology: Topology, mode: &str) {
         ipvsadm(&lab, &format!("-a {key} -r {serving} {}", method(&lab)));
         step();
         ipvsadm(&lab, "-Z");
+        // The first service of IPv6 puts other programs on all interfaces.
+        ipvsadm(&lab, "-A -t [fd00::100]:80 -s rr");
+        step();
     });
 }
 

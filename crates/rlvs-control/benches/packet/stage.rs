@@ -49,9 +49,10 @@ impl Stage<'_> {
         for number in 0..servers {
             director.add_destination(&key, &destination(number, method))?;
         }
-        let dir = director.instance()?.ok_or("the director has no instance")?.dir.clone();
-        let xdp = Xdp::from_pin(dir.join("rlvs_xdp"), XdpAttachType::Interface)?.fd()?.try_clone()?;
-        let tc = SchedClassifier::from_pin(dir.join("rlvs_tc"))?.fd()?.try_clone()?;
+        let instance = director.instance()?.ok_or("the director has no instance")?;
+        let (dir, programs) = (instance.dir.clone(), instance.programs());
+        let xdp = Xdp::from_pin(dir.join(programs.xdp), XdpAttachType::Interface)?.fd()?.try_clone()?;
+        let tc = SchedClassifier::from_pin(dir.join(programs.tc))?.fd()?.try_clone()?;
         Ok(Stage { director, net, wrapper: Wrapper::load()?, key, xdp, tc })
     }
 

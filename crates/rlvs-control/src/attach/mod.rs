@@ -89,6 +89,24 @@ pub fn attach(
     Ok(got)
 }
 
+/// Has packets of IPv6 looked at, too: puts the programs for both families in the place of those for IPv4. The new ones are
+/// pinned last, so what is interrupted is done again.
+pub fn serve_both(instance: &Instance) -> Result<()> {
+    if instance.programs() == &object::BOTH {
+        return Ok(());
+    }
+    let mut ebpf = instance.load_both()?;
+    for interface in interfaces()? {
+        tc::replace(instance, &interface, object::tc_program(&mut ebpf, object::BOTH.tc)?)?;
+        xdp::replace(instance, &interface, &object::BOTH)?;
+    }
+    object::pin_tc(&mut ebpf, &instance.dir, object::BOTH.tc)?;
+    for name in [object::FOUR.tc, object::FOUR.xdp, object::FOUR.xdp_skb] {
+        unpin(&instance.dir.join(name))?;
+    }
+    Ok(())
+}
+
 /// Takes our programs off an interface; harmless where there are none.
 pub fn detach(instance: &Instance, interface: &Interface) -> Result<()> {
     xdp::detach(instance, interface.ifindex)?;

@@ -3,8 +3,8 @@
 
 use super::{Interface, failed, unpin};
 use crate::instance::Instance;
-use crate::{Error, Result, links, object};
-use aya::programs::links::FdLink;
+use crate::{Error, Result, links};
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
 };
@@ -32,13 +32,14 @@ pub fn attach(instance: &Instance, interface: &Interface) -> Result<()> {
         return Ok(());
     }
     let fail = |e: &dyn std::error::Error| failed("TC", interface, e);
-    let mut program = SchedClassifier::from_pin(instance.dir.join(object::TC)).map_err(|e| fail(&e))?;
+    let mut program =
+        SchedClassifier::from_pin(instance.dir.join(instance.programs().tc)).map_err(|e| fail(&e))?;
     let name = interface.name.as_str();
     let tcx = TcAttachOptions::TcxOrder(LinkOrder::first());
     match program.attach_with_options(name, TcAttachType::Ingress, tcx) {
         Ok(id) => {
             let link = program.take_link(id).map_err(|e| fail(&e))?;
-            let link: FdLink = link.try_into().map_err(|e: aya::programs::links::LinkError| fail(&e))?;
+            let link: FdLink = link.try_into().map_err(|e: LinkError| fail(&e))?;
             link.pin(path(instance, interface.ifindex)).map_err(|e| fail(&e))?;
             Ok(())
         }
@@ -49,8 +50,8 @@ pub fn attach(instance: &Instance, interface: &Interface) -> Result<()> {
 fn attach_clsact(instance: &Instance, interface: &Interface, program: &mut SchedClassifier) -> Result<()> {
     let fail = |e: &dyn std::error::Error| failed("TC", interface, e);
     match qdisc_add_clsact(&interface.name) {
-        Ok(()) => {}
-        Err(TcError::AlreadyAttached) => {}
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
         Err(e) => return Err(fail(&e)),
     }
     let options =
@@ -60,6 +61,27 @@ fn attach_clsact(instance: &Instance, interface: &Interface, program: &mut Sched
     // The link must not be dropped: that would take the classifier off again.
     std::mem::forget(program.take_link(id).map_err(|e| fail(&e))?);
     crate::instance::make_dir(&note(instance, interface.ifindex))
+}
+
+/// Puts another program in the place of what is attached there, if anything is; no packet is missed.
+pub fn replace(instance: &Instance, interface: &Interface, program: &mut SchedClassifier) -> Result<()> {
+    let fail = |e: &dyn std::error::Error| failed("TC", interface, e);
+    let path = path(instance, interface.ifindex);
+    if path.exists() {
+        let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|e| fail(&e))?);
+        let link = SchedClassifierLink::try_from(link).map_err(|e: LinkError| fail(&e))?;
+        program.attach_to_link(link).map_err(|e| fail(&e))?;
+    } else if note(instance, interface.ifindex).exists() {
+        let link = existing(interface).map_err(|e| fail(&e))?;
+        let id = program.attach_to_link(link).map_err(|e| fail(&e))?;
+        std::mem::forget(program.take_link(id).map_err(|e| fail(&e))?);
+    }
+    Ok(())
+}
+
+/// Our classifier on the interface.
+fn existing(interface: &Interface) -> std::io::Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(&interface.name, TcAttachType::Ingress, PRIORITY, handle(), None)
 }
 
 fn handle() -> TcHandle {
@@ -72,9 +94,7 @@ pub fn detach(instance: &Instance, interface: &Interface) -> Result<()> {
     unpin(&path)?;
     let note = note(instance, interface.ifindex);
     if note.exists() {
-        let link =
-            SchedClassifierLink::attached(&interface.name, TcAttachType::Ingress, PRIORITY, handle(), None);
-        if let Ok(link) = link {
+        if let Ok(link) = existing(interface) {
             drop(link); // detaches
         }
         std::fs::remove_dir(&note).map_err(|e| Error::system(format!("removing {}", note.display()), e))?;

@@ -25,7 +25,8 @@ pub use trace::{Outcome, Trace, TraceFilter, Traced};
 use crate::attach;
 use crate::instance::{Instance, Place};
 use crate::model::*;
-use crate::{Balancer, Error, Result, instance};
+use crate::object::Programs;
+use crate::{Balancer, Error, Result, instance, object};
 use rlvs_core::proto::{self, tcp, udp};
 use rlvs_core::wire::ip_proto;
 use std::net::IpAddr;
@@ -69,8 +70,24 @@ impl Director {
 
     /// The instance, made if there is none. The lock must be held.
     fn instance_or_new(&mut self) -> Result<&mut Instance> {
+        self.instance_with(&object::FOUR)
+    }
+
+    /// The same for a service: packets of its family meet a program.
+    fn instance_for(&mut self, family: Family) -> Result<&mut Instance> {
+        if family == Family::Inet {
+            return self.instance_or_new();
+        }
+        let instance = self.instance_with(&object::BOTH)?;
+        attach::serve_both(instance)?;
+        Ok(instance)
+    }
+
+    /// `programs` are for a new one.
+    fn instance_with(&mut self, programs: &Programs) -> Result<&mut Instance> {
         if self.instance.is_none() {
-            self.instance = Some(if self.place.exists() { self.place.open()? } else { self.create()? });
+            let exists = self.place.exists();
+            self.instance = Some(if exists { self.place.open()? } else { self.create(programs)? });
         }
         self.instance.as_mut().ok_or(Error::NoSuchService)
     }
@@ -87,8 +104,8 @@ impl Director {
         })
     }
 
-    fn create(&self) -> Result<Instance> {
-        let instance = self.place.create()?;
+    fn create(&self, programs: &Programs) -> Result<Instance> {
+        let instance = self.place.create(programs)?;
         if let Err(e) = attach::attach_all(&instance) {
             let _ = attach::detach_all(&instance);
             let _ = instance::remove(&self.place.director());
@@ -129,7 +146,7 @@ impl Director {
         let interface = named(name)?;
         if self.instance.is_none() && !self.place.exists() {
             // Only what was named: the rest is for the operator to say, or for the first service.
-            self.instance = Some(self.place.create()?);
+            self.instance = Some(self.place.create(&object::FOUR)?);
         }
         let instance = self.instance_or_new()?;
         attach::attach(instance, &interface, mode, redirect_into)
@@ -176,7 +193,7 @@ impl Balancer for Director {
     fn add_service(&mut self, service: &Service) -> Result<()> {
         services::check(service)?;
         let _lock = self.lock()?;
-        let instance = self.instance_or_new()?;
+        let instance = self.instance_for(service.key.family())?;
         services::add(instance, service)
     }
 

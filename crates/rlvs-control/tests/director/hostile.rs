@@ -215,7 +215,7 @@ fn resum(f: &mut [u8]) {
 /// IPv6: a frame is passed bit for bit, dropped with a reason, or what comes out is whole.
 pub fn invariants(way: Way, recordings: &[Vec<Step>], set_up: impl Fn(&mut Director, usize) + Send + Sync) {
     in_a_namespace(|director| {
-        obey(director, &rlvs_testkit::Order::parse("-A -t 10.0.0.100:80 -s rr"));
+        set_up(director, 0);
         let programs = Programs::open(director, way);
         let (mut passed, mut dropped, mut sent) = (0, 0, 0);
         for seed in seeds(frames().div_ceil(CHUNK)) {

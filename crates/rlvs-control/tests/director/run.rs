@@ -50,9 +50,10 @@ pub struct Loaded<'d> {
 impl Programs {
     /// The pinned programs of this namespace. There must be a service already.
     pub fn open(director: &mut Director, way: Way) -> Programs {
+        let programs = director.instance().unwrap().expect("an instance").programs();
         let (mode, name) = match way {
-            Way::Xdp => (Mode::Xdp, Some("rlvs_xdp")),
-            Way::XdpSkb => (Mode::Xdp, Some("rlvs_xdp_skb")),
+            Way::Xdp => (Mode::Xdp, Some(programs.xdp)),
+            Way::XdpSkb => (Mode::Xdp, Some(programs.xdp_skb)),
             Way::Tc => (Mode::Tc, None),
         };
         for device in ["c0", "s0"] {
@@ -65,7 +66,7 @@ impl Programs {
         let dir = director.instance().unwrap().expect("an instance").dir.clone();
         Programs {
             xdp: name.map(|n| Xdp::from_pin(dir.join(n), XdpAttachType::Interface).unwrap()),
-            tc: SchedClassifier::from_pin(dir.join("rlvs_tc")).unwrap(),
+            tc: SchedClassifier::from_pin(dir.join(programs.tc)).unwrap(),
             c0: index("c0"),
             s0: index("s0"),
         }

@@ -44,7 +44,7 @@ pub use mark::MarkRule;
 pub use trace::{TraceConfig, TraceEvent, trace_flag};
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;

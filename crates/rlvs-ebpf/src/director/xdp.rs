@@ -21,20 +21,31 @@ const IP: usize = eth::HEADER_LEN;
 
 #[xdp(frags)]
 pub fn rlvs_xdp(context: XdpContext) -> u32 {
-    run(context.ctx)
+    run::<true>(context.ctx)
 }
 
 #[xdp]
 pub fn rlvs_xdp_skb(context: XdpContext) -> u32 {
-    run(context.ctx)
+    run::<true>(context.ctx)
+}
+
+/// The same two where there is no service of IPv6.
+#[xdp(frags)]
+pub fn rlvs_xdp4(context: XdpContext) -> u32 {
+    run::<false>(context.ctx)
+}
+
+#[xdp]
+pub fn rlvs_xdp4_skb(context: XdpContext) -> u32 {
+    run::<false>(context.ctx)
 }
 
 #[inline(always)]
-fn run(context: *mut xdp_md) -> u32 {
+fn run<const SIX: bool>(context: *mut xdp_md) -> u32 {
     let mut packet = Packet::<Be32>::empty();
     match read(bounds(context).0, &mut packet) {
         Ok(()) => carry_out(context, &mut packet),
-        Err(Skip::OtherLink) => match read_ipv6(context) {
+        Err(Skip::OtherLink) if SIX => match read_ipv6(context) {
             Some(packet) => carry_out(context, packet),
             None => XDP_PASS,
         },
