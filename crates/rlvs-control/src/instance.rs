@@ -21,8 +21,8 @@ use rlvs_core::conn::SET_WORDS;
 use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings, global, rates,
-    stats,
+    AnswerLimits, BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings,
+    global, rates, stats,
 };
 use std::fs;
 use std::io;
@@ -250,7 +250,8 @@ fn lazy<T: crate::shared::Words>(dir: &Path, name: &'static str) -> Result<Lazy<
 
 /// The settings of a new instance.
 pub fn first_settings(hz: u32) -> Settings {
-    let mut settings = Settings { unprivileged_port: unprivileged_port(), ..Settings::new(hz) };
+    let mut settings =
+        Settings { unprivileged_port: unprivileged_port(), answers: answer_limits(hz), ..Settings::new(hz) };
     settings.sysctl[Setting::SyncQlenMax as usize] =
         (object::memory_bytes() / 4096 / 32).clamp(1, i32::MAX as u64) as u32;
     settings
@@ -258,8 +259,28 @@ pub fn first_settings(hz: u32) -> Settings {
 
 /// The first port that needs no privilege to be bound.
 fn unprivileged_port() -> u32 {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
-    text.trim().parse().unwrap_or(1024)
+    kernel_setting("ipv4/ip_unprivileged_port_start", 1024)
+}
+
+/// The kernel's own limits; intervals are in milliseconds there. IPv6's is for hosts of a /128 route; most are behind a
+/// shorter one, where the kernel allows up to sixteen times as many.
+fn answer_limits(hz: u32) -> AnswerLimits {
+    let jiffies =
+        |millis: u32| (u64::from(millis) * u64::from(hz) / 1000).min(u64::from(u32::MAX / 16)) as u32;
+    AnswerLimits {
+        interval: jiffies(kernel_setting("ipv4/icmp_ratelimit", 1000)),
+        interval6: jiffies(kernel_setting("ipv6/icmp/ratelimit", 1000)) / 16,
+        mask: kernel_setting("ipv4/icmp_ratemask", 6168),
+        // These two are shown in the first namespace only; they hold in all.
+        per_sec: kernel_setting("ipv4/icmp_msgs_per_sec", 1000),
+        burst: kernel_setting("ipv4/icmp_msgs_burst", 50),
+    }
+}
+
+/// A number of `/proc/sys/net`, or what it is where nobody changed it.
+fn kernel_setting(name: &str, default: u32) -> u32 {
+    let text = fs::read_to_string(Path::new("/proc/sys/net").join(name)).unwrap_or_default();
+    text.trim().parse().unwrap_or(default)
 }
 
 /// Removes instances whose namespaces are gone, and empty directories. Of no importance to what is being done, so

@@ -32,7 +32,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 22] = [
+pub const MAPS: [&str; 23] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -55,6 +55,7 @@ pub const MAPS: [&str; 22] = [
     "TICKER",
     "DATAGRAMS",
     "FRAGMENTS_ASIDE",
+    "ANSWERED",
 ];
 
 /// How many of everything.

@@ -2,6 +2,7 @@
 //! bytes, drop counters, loads and connection states must be the same. IPv6 is held against the recordings alone. Needs
 //! root.
 
+mod answers;
 mod attach;
 mod choices;
 mod compare;

@@ -35,6 +35,22 @@ pub struct Settings {
     pub carried: [u64; 5],
     /// The secret that the programs were loaded with, for those that are loaded later.
     pub seed: u64,
+    pub answers: AnswerLimits,
+    pub spare: u32,
+}
+
+/// How many ICMP errors may be sent (see [`limit`](crate::path::limit)). All zero: as many as there are packets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// Jiffies between two to the same host; of ICMPv6.
+    pub interval: u32,
+    pub interval6: u32,
+    /// ICMP types that are limited, a bit for each.
+    pub mask: u32,
+    /// To all hosts in a second, and at once.
+    pub per_sec: u32,
+    pub burst: u32,
 }
 
 impl Settings {
@@ -56,6 +72,8 @@ impl Settings {
             sip_services: 0,
             carried: [0; 5],
             seed: 0,
+            answers: AnswerLimits::default(),
+            spare: 0,
         }
     }
 

@@ -139,6 +139,9 @@ pub mod global {
     /// Fragments that wait for the first one of their datagram, and where the next one is put.
     pub const ASIDE: usize = 56;
     pub const ASIDE_AT: usize = 57;
+    /// How many ICMP errors may be sent to all hosts now, and when that was reckoned.
+    pub const ANSWERS: usize = 58;
+    pub const ANSWERS_AT: usize = 59;
 }
 
 /// `DROPS` has so many counters for each processor.

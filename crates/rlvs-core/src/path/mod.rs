@@ -16,6 +16,7 @@ pub mod estimate;
 mod expire;
 pub mod fragment;
 mod hop;
+pub mod limit;
 mod load;
 pub mod persist;
 mod related;
