@@ -17,6 +17,10 @@ pub struct Interface {
     master: Option<u32>,
     /// `veth`, `bridge`, …; none for hardware and virtio.
     kind: Option<String>,
+    /// Of a VLAN: the index of the interface below.
+    below: Option<u32>,
+    /// There is a VLAN on it.
+    carries_vlans: bool,
 }
 
 impl Interface {
@@ -36,10 +40,14 @@ impl Interface {
     }
 
     pub fn suitable_mode(&self) -> Mode {
-        if self.kind.is_none() { Mode::Xdp } else { Mode::Tc }
+        if self.kind.is_none() && !self.carries_vlans { Mode::Xdp } else { Mode::Tc }
     }
 
     pub fn why(&self) -> String {
+        if self.carries_vlans && self.kind.is_none() {
+            // A card that takes tags off (`ethtool -k`: rx-vlan-offload) shows XDP packets of all VLANs alike.
+            return "carries VLANs, which XDP may not tell apart: TC".to_string();
+        }
         match &self.kind {
             Some(kind) => format!("{kind}: TC is the faster and safer way there"),
             None => "hardware or virtio".to_string(),
@@ -65,6 +73,8 @@ pub fn interfaces() -> Result<Vec<Interface>> {
         let mut list: Vec<Interface> =
             messages.map_err(|e| failed(io::Error::other(e)))?.into_iter().map(interface).collect();
         list.sort_by_key(|i| i.ifindex);
+        let below: Vec<u32> = list.iter().filter_map(|i| i.below).collect();
+        list.iter_mut().for_each(|i| i.carries_vlans = below.contains(&i.ifindex));
         Ok(list)
     })
 }
@@ -79,11 +89,16 @@ fn interface(message: rtnetlink::packet_route::link::LinkMessage) -> Interface {
         loopback: header.flags.contains(LinkFlags::Loopback),
         master: None,
         kind: None,
+        below: None,
+        carries_vlans: false,
     };
+    let (mut link, mut elsewhere) = (None, false);
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
             LinkAttribute::Controller(index) => interface.master = Some(index),
+            LinkAttribute::Link(index) => link = Some(index),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true, // that is where the index counts
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     if let LinkInfo::Kind(kind) = info {
@@ -93,6 +108,9 @@ fn interface(message: rtnetlink::packet_route::link::LinkMessage) -> Interface {
             }
             _ => {}
         }
+    }
+    if interface.kind.as_deref() == Some("vlan") && !elsewhere {
+        interface.below = link;
     }
     interface
 }

@@ -49,12 +49,17 @@ pub fn rlvs_tc4(context: TcContext) -> i32 {
 #[inline(always)]
 fn run<const SIX: bool>(skb: *mut __sk_buff) -> i32 {
     // SAFETY: the context of the running program.
-    let (protocol, kind) = unsafe {
-        ((&raw const (*skb).protocol).read_volatile(), (&raw const (*skb).pkt_type).read_volatile())
+    let (protocol, kind, tagged) = unsafe {
+        let kind = (&raw const (*skb).pkt_type).read_volatile();
+        ((&raw const (*skb).protocol).read_volatile(), kind, (&raw const (*skb).vlan_present).read_volatile())
     };
     // Frames for other hosts pass by on ports of bridges and on interfaces that listen to everything.
     const PACKET_HOST: u32 = 0;
     if kind != PACKET_HOST {
+        return TC_ACT_OK;
+    }
+    // A frame of a VLAN, whose tag the kernel has taken off already: it comes again at the VLAN's own interface.
+    if tagged != 0 {
         return TC_ACT_OK;
     }
     match EtherType(Be16(protocol as u16)) {
