@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{MB, attach, cluster, ipvsadm, ipvsadm_with, lab, real, rlvs, tally, try_as, within};
+use common::{MB, RLVS, attach, cluster, ipvsadm, ipvsadm_with, lab, real, rlvs, tally, try_as, within};
 use rlvs::lab::client::{self, Asker};
-use rlvs::lab::{Topology, VIP};
+use rlvs::lab::{Lab, Topology, VIP};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::Read;
 use std::time::Duration;
 
 const RULES: [&str; 8] = [
@@ -102,5 +104,33 @@ fn traffic_through_gre_and_gue() {
                 assert!(taken.contains(&format!("{tunnel} by our program")), "{taken}");
             }
         }
+    });
+}
+
+/// Packets that are a little too long for the tunnel, with pmtu_disc=0: the last piece has a few bytes. The server's kernel
+/// puts the outer packets together before a raw socket sees them.
+#[test]
+fn pieces_of_any_length() {
+    within(60, || {
+        // (A checksum that is left to hardware forbids to cut a packet up.)
+        let lab = Lab::builder(Topology::Tun).as_on_a_wire().program(RLVS).build().expect("a lab");
+        ipvsadm(&lab, &format!("-A -u {VIP}:53 -s rr"));
+        ipvsadm(&lab, &format!("-a -u {VIP}:53 -r {} -i", real(&lab, 1, 53)));
+        rlvs(lab.director(), "sysctl pmtu_disc=0");
+        let server = lab.server(1).run(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(4))));
+        let server = server.expect("a raw socket");
+        server.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+        lab.client().run(|| {
+            let client = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            let mut outer = [0; 2048];
+            for inner in [1400].into_iter().chain(1470..=1500) {
+                client.send_to(&vec![b'x'; inner - 28], (VIP, 53)).expect("sent");
+                let len =
+                    (&server).read(&mut outer).unwrap_or_else(|e| panic!("{inner} bytes in a tunnel: {e}"));
+                assert_eq!(len, inner + 20, "{inner} bytes in a tunnel");
+                let header = usize::from(outer[20] & 15) * 4;
+                assert!(outer[20 + header + 8..len].iter().all(|b| *b == b'x'), "{inner} bytes in a tunnel");
+            }
+        });
     });
 }

@@ -4,7 +4,7 @@
 use crate::frame::bounded;
 use crate::maps;
 use crate::tc::{bytes, store};
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC};
 use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use rlvs_core::fwd::cut::Cut;
@@ -68,16 +68,45 @@ unsafe extern "C" fn piece(number: u64, work: *mut c_void) -> i64 {
     }
 }
 
+/// The kernel does not cut a packet off before the transport header that it knows of, which in a tunnel is the inner one:
+/// behind these of Ethernet, outer IP, the largest shim and an inner IP header without options. To be shorter, a piece
+/// has bytes taken out between the Ethernet and the outer IP header.
+const LEAST: u32 = 14 + 20 + 12 + 20;
+
+#[inline(always)]
+fn shorten(skb: *mut __sk_buff, by: u32) -> Option<()> {
+    let mut header = [0u32; 5];
+    // SAFETY: the context of the running program, and a buffer of the size given.
+    unsafe {
+        if helpers::bpf_skb_load_bytes(
+            skb.cast(),
+            IP,
+            header.as_mut_ptr().cast(),
+            size_of_val(&header) as u32,
+        ) != 0
+            || helpers::bpf_skb_adjust_room(skb, (by as i32).wrapping_neg(), BPF_ADJ_ROOM_MAC, 0) != 0
+        {
+            return None;
+        }
+    }
+    store(skb, IP, &header, 0)
+}
+
 #[inline(always)]
 fn make(work: &Work, at: u32, len: u32, [total_len, frag, check]: &[u16; 3]) -> Option<()> {
     let data = maps::DATA.get_ptr_mut(0)?;
     let header_len = work.cut.header_len as u32;
     let at = core::hint::black_box(at) & (MAX_DATA - 1);
     let len = bounded::<MAX_DATA>(len);
+    let total = IP + header_len + len;
+    let too_short = if header_len == ipv4::MIN_LEN as u32 { LEAST.saturating_sub(total) } else { 0 };
     // SAFETY: both are at most half the buffer's size.
     unsafe {
-        if helpers::bpf_skb_change_tail(work.skb, IP + header_len + len, 0) != 0 {
+        if helpers::bpf_skb_change_tail(work.skb, total + too_short, 0) != 0 {
             return None;
+        }
+        if too_short != 0 {
+            shorten(work.skb, too_short)?;
         }
         let from = data.cast::<u8>().add(at as usize).cast();
         if helpers::bpf_skb_store_bytes(work.skb, IP + header_len, from, len, 0) != 0 {
