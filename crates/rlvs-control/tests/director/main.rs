@@ -16,6 +16,7 @@ mod six;
 mod states;
 mod stories;
 mod thinning;
+mod verified;
 
 use compare::compare;
 use rlvs_testkit::{golden, rows};
