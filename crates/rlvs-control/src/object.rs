@@ -32,7 +32,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 23] = [
+pub const MAPS: [&str; 24] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -56,6 +56,7 @@ pub const MAPS: [&str; 23] = [
     "DATAGRAMS",
     "FRAGMENTS_ASIDE",
     "ANSWERED",
+    "PATH_MTU",
 ];
 
 /// How many of everything.

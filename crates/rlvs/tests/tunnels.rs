@@ -107,6 +107,24 @@ fn traffic_through_gre_and_gue() {
     });
 }
 
+/// The way to the servers takes less than the director's own link: the router there tells the director, and that the client.
+#[test]
+fn a_smaller_mtu_on_the_way_to_the_servers() {
+    within(60, || {
+        for mode in ["tc", "skb"] {
+            let lab = cluster(Topology::Tun);
+            attach(&lab, mode);
+            lab.host("router").set_mtu("eth1", 1400).expect("an MTU");
+            ipvsadm(&lab, &format!("-A -t {VIP}:80 -s rr"));
+            ipvsadm(&lab, &format!("-a -t {VIP}:80 -r {} -i", real(&lab, 1, 80)));
+            lab.client().run(|| {
+                client::upload(VIP, 80, 20 * MB).expect("upload");
+                client::download(VIP, 80, 20 * MB).expect("download");
+            });
+        }
+    });
+}
+
 /// Packets that are a little too long for the tunnel, with pmtu_disc=0: the last piece has a few bytes. The server's kernel
 /// puts the outer packets together before a raw socket sees them.
 #[test]

@@ -8,6 +8,7 @@
 use super::{Layer, Tables};
 use crate::conn::Entry;
 use crate::conn::entry::ReplyHop;
+use crate::fwd::Method;
 use crate::maps::DestConfig;
 use crate::maps::dest_state::*;
 use crate::mem::Mem;
@@ -26,6 +27,9 @@ pub struct Hop<A> {
     /// The neighbour: a router, or the receiver itself.
     pub via: A,
 }
+
+/// How long a router is believed (Linux's `mtu_expires`).
+pub const MTU_EXPIRES_SECS: u32 = 600;
 
 pub mod hop_flag {
     /// A way exists.
@@ -88,6 +92,12 @@ fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, 
     }
     if across {
         hop.flags |= hop_flag::ACROSS;
+    }
+    if dest.method == Method::Tunnel as u8 {
+        let told = tables.path_mtu(dest, now);
+        if told != 0 && told < hop.mtu {
+            hop.mtu = told;
+        }
     }
     let probed_at = state.load(HOP_FLAGS) & !0xff;
     state.store(HOP_IFINDEX, hop.ifindex);

@@ -30,7 +30,7 @@ pub use advance::advance;
 pub use decision::{Decision, DropReason, Located, Plan, Verdict};
 pub use defence::{drops_entries, drops_packet, is_secure, thin_set, watch};
 pub use expire::{HELD_SECS, is_over, sweep_set};
-pub use hop::{Hop, hop_flag, next_hop, reply_hop};
+pub use hop::{Hop, MTU_EXPIRES_SECS, hop_flag, next_hop, reply_hop};
 pub use load::{close_connection, recompute_overload};
 pub use related::{deliver_related, locate_related};
 pub use schedule::{Welcome, open_conn, open_to, welcome};

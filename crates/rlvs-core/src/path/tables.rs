@@ -152,6 +152,12 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     /// The same for a machine that does not forward: the way noted when the destination was added.
     fn hinted_route(&self, dest: &DestConfig, hop: &mut Hop<A>);
 
+    /// The MTU that a router on the way to a destination told of (tunnels); 0 if none did.
+    #[inline(always)]
+    fn path_mtu(&self, _dest: &DestConfig, _now: u32) -> u32 {
+        0
+    }
+
     /// Visits destinations from `first` on, newest to oldest, until `look` says stop.
     fn each_dest<L: Look>(&self, first: u32, look: &mut L);
 

@@ -15,12 +15,14 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod packet;
 pub mod quote;
+pub mod too_big;
 
 pub use addr::Addr;
 pub use be::{Be16, Be32};
 pub use extension::read_extensions;
 pub use packet::{Packet, Part, Skip, parse, parse6, read, read_fragment, read_fragment6, read6};
 pub use quote::{Quote, read_quote, read_quote6};
+pub use too_big::read_too_big;
 
 /// Protocol numbers of the IP header (IANA "Assigned Internet Protocol Numbers").
 pub mod ip_proto {

@@ -85,6 +85,10 @@ pub static DATAGRAMS: LruHashMap<FragmentKey, Datagram> = LruHashMap::with_max_e
 pub static FRAGMENTS_ASIDE: Array<[u32; fragments::PLACE_WORDS]> =
     Array::with_max_entries(fragments::PLACES, 0);
 
+/// MTUs of the ways to real servers, as routers on them told, and when. (All four words of an address: IPv4 in the first.)
+#[map]
+pub static PATH_MTU: LruHashMap<[u32; 4], [u32; 2]> = LruHashMap::with_max_entries(4096, 0);
+
 /// Who got ICMP errors, and how many more each may get (see `rlvs_core::path::limit`).
 #[map]
 pub static ANSWERED: LruHashMap<[u32; 4], [u32; 2]> = LruHashMap::with_max_entries(4096, 0);

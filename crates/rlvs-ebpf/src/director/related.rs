@@ -1,6 +1,7 @@
 //! ICMP errors about a connection, in TC: told by `rlvs_core::path::related`, carried out here.
 
 use crate::family::Family;
+use crate::maps;
 use crate::steps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
@@ -9,7 +10,7 @@ use crate::trace;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, TC_ACT_OK, TC_ACT_SHOT};
 use rlvs_core::fwd::{self, Kind, nat};
 use rlvs_core::path::{Decision, DropReason, Layer, Located, Plan, Verdict, deliver_related, locate_related};
-use rlvs_core::wire::{Packet, Quote, checksum, ip_proto, ipv4};
+use rlvs_core::wire::{Packet, Quote, checksum, ip_proto, ipv4, read_too_big};
 
 /// Ethernet, the longest IPv4 header (or extensions of IPv6), an ICMP header, and the longest IPv4 header and eight bytes
 /// that are quoted.
@@ -20,6 +21,7 @@ const HEADERS: u32 = tc::EXTENDED_HEADERS + 8 + 60 + 8;
 pub fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) -> i32 {
     let done = A::with_quote(|quote| {
         if !is_readable(skb, packet, quote) {
+            learn(skb, packet);
             return TC_ACT_OK;
         }
         A::with_plan(|plan| finish(skb, packet, quote, plan)).unwrap_or(TC_ACT_OK)
@@ -39,6 +41,7 @@ fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>, 
     let now = jiffies();
     let located = located(packet, quote, now);
     if located == Located::Pass.code() {
+        learn(skb, packet);
         return TC_ACT_OK;
     }
     let mut decision = if is_right(skb, packet) {
@@ -61,6 +64,16 @@ fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>, 
         }
         Verdict::Forward => leave(skb, &plan.hop),
     }
+}
+
+/// What a router says of a packet that the director made itself. It goes on to the stack in any case.
+#[inline(never)]
+fn learn<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) {
+    let Some((dst, mtu)) = read_too_big(tc::bytes(skb), packet) else {
+        return;
+    };
+    let to = dst.map(|word| word.0);
+    let _ = maps::PATH_MTU.insert(&to, &[mtu, jiffies()], 0);
 }
 
 #[inline(always)]

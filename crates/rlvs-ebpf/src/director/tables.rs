@@ -21,7 +21,8 @@ use rlvs_core::maps::{
 use rlvs_core::mem::Mem;
 use rlvs_core::path::persist::Remembered;
 use rlvs_core::path::{
-    Decision, DropReason, Hop, Layer, Located, Look, Plan, Tables, Verdict, Welcome, hop_flag,
+    Decision, DropReason, Hop, Layer, Located, Look, MTU_EXPIRES_SECS, Plan, Tables, Verdict, Welcome,
+    hop_flag,
 };
 use rlvs_core::proto::View;
 use rlvs_core::sched::{self, Group, Picked, Scheduler};
@@ -283,6 +284,10 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
         }
     }
     #[inline(always)]
+    fn path_mtu(&self, dest: &DestConfig, now: u32) -> u32 {
+        told_mtu(dest, now)
+    }
+    #[inline(always)]
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
         walk::each_dest(first, look);
     }
@@ -344,4 +349,16 @@ pub fn count_drop(reason: DropReason) {
 #[inline(always)]
 pub fn jiffies() -> u32 {
     unsafe { helpers::bpf_jiffies64() as u32 }
+}
+
+#[inline(never)]
+fn told_mtu(dest: &DestConfig, now: u32) -> u32 {
+    let four = dest.family != 6;
+    let rest = if four { [0; 3] } else { [dest.addr[1].0, dest.addr[2].0, dest.addr[3].0] };
+    let to = [dest.addr[0].0, rest[0], rest[1], rest[2]];
+    // SAFETY: two words that are written at once.
+    match unsafe { maps::PATH_MTU.get(&to) } {
+        Some([mtu, at]) if now.wrapping_sub(*at) < maps::HZ.load().wrapping_mul(MTU_EXPIRES_SECS) => *mtu,
+        _ => 0,
+    }
 }

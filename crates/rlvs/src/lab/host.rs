@@ -155,6 +155,10 @@ impl Host {
         links::add_default_route(&self.handle, via.into())
     }
 
+    pub fn set_mtu(&self, device: &str, mtu: u32) -> Result<()> {
+        links::set_mtu(&self.handle, device, mtu)
+    }
+
     /// Takes an interface up or down; down takes the routes over it away.
     pub fn set_link(&self, device: &str, up: bool) -> Result<()> {
         links::set_link(&self.handle, device, up)

@@ -111,6 +111,13 @@ pub fn set_link(host: &File, device: &str, up: bool) -> Result<()> {
     with_netlink(host, async |handle| set_up(&handle, device, up).await)
 }
 
+pub fn set_mtu(host: &File, device: &str, mtu: u32) -> Result<()> {
+    with_netlink(host, async |handle| {
+        let message = LinkUnspec::new_with_index(index(&handle, device).await?).mtu(mtu).build();
+        handle.link().set(message).execute().await.with_context(|| format!("MTU {mtu} of {device}"))
+    })
+}
+
 /// Forgets the hardware address of a neighbour; the next packet to it has to ask again. Says whether it was known. An
 /// entry that is being asked for stays, as packets wait in it.
 pub fn flush_neighbour(host: &File, addr: Ipv4Addr) -> Result<bool> {
