@@ -106,3 +106,47 @@ fn the_daemon_knows_every_scheduler_of_the_brain() {
         assert!(rlvs_core::sched::Scheduler::from_word(name).is_some(), "{name}");
     }
 }
+
+/// What the other form has no words for is named, and not dropped in silence.
+#[test]
+fn agents_are_not_lost_in_silence() {
+    let service = "[[virtual_server]]\nservice = \"192.0.2.1:80\"\nweight = 100\nagent = { port = 3333 }\n\
+                   [[virtual_server.real_server]]\naddress = \"10.0.0.1:80\"\n";
+    let file = Scratch::new("agents.toml", service.as_bytes());
+    let checked = rlvs(&["check", file.path()]);
+    assert!(checked.status.success() && text(&checked.stderr).is_empty(), "{}", text(&checked.stderr));
+    let refused = rlvs(&["convert", file.path()]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && text(&refused.stdout).is_empty());
+    assert!(said.contains("virtual_server 192.0.2.1:80: agent") && said.contains("--lossy"), "{said}");
+    let done = rlvs(&["convert", "--lossy", file.path()]);
+    assert!(done.status.success() && text(&done.stderr).contains("left out"), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("virtual_server 192.0.2.1 80 {"));
+    let same = rlvs(&["convert", "--to", "toml", file.path()]);
+    assert!(same.status.success() && text(&same.stdout).contains("port = 3333"), "{}", text(&same.stdout));
+}
+
+/// Settings of agents that cannot work are said with their line.
+#[test]
+fn agents_that_cannot_be_asked() {
+    for (agent, says) in [
+        ("port = 0", "an agent without a port"),
+        ("port = 1, script = { command = \"x\" }", "more than one of port, address and script"),
+        ("address = \"10.0.0.9:3333\"", "one agent would speak for all real servers"),
+        ("port = 3333, interval = \"1ms\"", "below 100 ms"),
+        ("port = 3333, timeout = \"0s\"", "timeout of 0"),
+        ("port = 3333, floor_percent = 0", "0 as a part of the weight"),
+        ("port = 3333, floor_percent = 90, ceiling_percent = 80", "a floor of 90 % above a ceiling of 80 %"),
+        ("port = 3333, missed = 0", "0 answers that may be missed"),
+        ("port = 3333, colour = 1", "unknown field `colour`"),
+    ] {
+        let service = format!(
+            "[[virtual_server]]\nservice = \"192.0.2.1:80\"\nweight = 100\nagent = {{ {agent} }}\n\
+             [[virtual_server.real_server]]\naddress = \"10.0.0.1:80\"\n"
+        );
+        let file = Scratch::new("bad-agent.toml", service.as_bytes());
+        let checked = rlvs(&["check", file.path()]);
+        let said = text(&checked.stderr);
+        assert!(!checked.status.success() && said.contains(says), "{agent}: {said}");
+    }
+}

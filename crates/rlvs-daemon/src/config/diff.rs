@@ -20,6 +20,8 @@ pub enum Change {
     AddDestination(ServiceKey, Destination),
     EditDestination(ServiceKey, Destination),
     DeleteDestination(ServiceKey, IpAddr, u16),
+    /// Only the weight, and only if it is this one now.
+    Reweigh(ServiceKey, Destination, u32),
 }
 
 /// What leads from `from` to `to`. The order of services and destinations in a table means nothing; each must be there
@@ -71,7 +73,7 @@ impl fmt::Display for Change {
             Change::AddDestination(key, d) => {
                 write!(f, "add server {} to {}, weight {}", server(d.addr, d.port), of(key), d.weight)
             }
-            Change::EditDestination(key, d) => {
+            Change::EditDestination(key, d) | Change::Reweigh(key, d, _) => {
                 write!(f, "edit server {} of {}, weight {}", server(d.addr, d.port), of(key), d.weight)
             }
             Change::DeleteDestination(key, addr, port) => {

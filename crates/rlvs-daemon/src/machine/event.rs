@@ -20,6 +20,8 @@ pub enum Output {
     SetTimeouts(Timeouts),
     /// Read the rules that are there, and report them with `observed`.
     Look,
+    /// Likewise, for `observed_weights`.
+    LookAtWeights,
     Run(Script),
     /// A line for `notify_fifo`, without its end.
     Fifo(String),
@@ -88,6 +90,21 @@ pub enum What {
         server: String,
         from: u32,
         to: u32,
+        /// What the agent said, where one has its say.
+        reason: Option<String>,
+    },
+    /// An agent says something else than before (percentages apart), or nothing any more, or something again.
+    Agent {
+        agent: String,
+        answer: Option<String>,
+        error: Option<String>,
+    },
+    /// An operator set a weight that an agent would have its say in, or gave it back.
+    Pinned {
+        service: String,
+        server: String,
+        weight: u32,
+        pinned: bool,
     },
     /// `ha_suspend`
     Suspended {
@@ -159,8 +176,19 @@ impl fmt::Display for What {
                 let sorry = if *sorry_server { "; the sorry server takes over" } else { "" };
                 write!(f, "{service} is DOWN: weight {weight} of quorum {quorum}{sorry}")
             }
-            What::Weight { service, server, from, to } => {
-                write!(f, "server {server} of {service}: weight {from} to {to}")
+            What::Weight { service, server, from, to, reason } => {
+                write!(f, "server {server} of {service}: weight {from} to {to}{}", because(reason))
+            }
+            What::Agent { agent, answer: Some(answer), .. } => write!(f, "{agent} says {answer}"),
+            What::Agent { agent, error, .. } => write!(f, "{agent} does not answer{}", because(error)),
+            What::Pinned { service, server, weight, pinned: true } => {
+                write!(f, "server {server} of {service}: weight {weight} was set by hand, and is kept")
+            }
+            What::Pinned { service, server, weight, .. } => {
+                write!(
+                    f,
+                    "server {server} of {service}: weight {weight} was set by hand, and its agent has its say again"
+                )
             }
             What::Suspended { service, suspended: true } => {
                 write!(f, "{service}: its address is not here, checks are suspended")

@@ -92,8 +92,11 @@ impl Machine {
         }
     }
 
-    /// Lives a server, by what its checks know? And the reason, if not.
+    /// Lives a server, by what its checks know, and by its agent's word? And the reason, if not.
     pub(super) fn judged(&self, server: &Server) -> (bool, Option<String>) {
+        if let Some(word) = server.weighing.as_ref().and_then(|w| w.weigher.heard().is_out()) {
+            return (false, Some(word));
+        }
         for watch in &server.checks {
             let Some(check) = self.checks.get(&watch.check) else { continue };
             let failed = match check.state.health {
@@ -108,10 +111,13 @@ impl Machine {
         (true, None)
     }
 
-    /// The one place where a server's weight is decided: the configured one, and what its checks say.
-    pub(super) fn weighed(&self, vs: &VirtualServer, real: &RealServer, server: &Server) -> u32 {
+    /// The one place where a server's weight is decided: the configured one and what its checks say, and the part of it
+    /// that its agent says. Returns the weight without and with that part.
+    pub(super) fn weighed(&self, vs: &VirtualServer, real: &RealServer, server: &mut Server) -> (u32, u32) {
         let said = server.checks.iter().filter_map(|watch| self.checks.get(&watch.check)?.state.weight);
-        effective_weight(real.effective_weight(vs), said)
+        let base = effective_weight(real.effective_weight(vs), said);
+        let weight = server.weighing.as_mut().map_or(base, |weighing| weighing.weight(base));
+        (base, weight)
     }
 
     /// A check of this server changed, or the configuration did.
@@ -119,20 +125,28 @@ impl Machine {
         let config = Arc::clone(&self.config);
         let vs = &config.virtual_servers[i];
         let real = &vs.real_servers[j];
-        let server = &self.virtuals[i].servers[j];
-        let (alive, reason) = self.judged(server);
-        let weight = self.weighed(vs, real, server);
-        let (was_alive, from) = (server.alive, server.weight);
-        if (alive, weight) == (was_alive, from) {
+        let mut server = self.virtuals[i].servers[j].clone();
+        let (alive, reason) = self.judged(&server);
+        let (base, weight) = self.weighed(vs, real, &mut server);
+        let (was_alive, was_base, from) = (server.alive, server.base, server.weight);
+        (server.alive, server.base, server.weight) = (alive, base, weight);
+        let said = server.weighing.as_ref().and_then(|weighing| weighing.report.as_ref());
+        let said = said.map(|report| report.answer.as_ref().map_or("no answer".to_owned(), |a| a.words()));
+        self.virtuals[i].servers[j] = server;
+        if (alive, base, weight) == (was_alive, was_base, from) {
             return;
         }
-        let server = &mut self.virtuals[i].servers[j];
-        (server.alive, server.weight) = (alive, weight);
         let (service, server) = (self.virtuals[i].name.clone(), real.address.to_string());
         if weight != from {
             self.event(
                 now,
-                What::Weight { service: service.clone(), server: server.clone(), from, to: weight },
+                What::Weight {
+                    service: service.clone(),
+                    server: server.clone(),
+                    from,
+                    to: weight,
+                    reason: said,
+                },
             );
         }
         if alive != was_alive {
@@ -188,7 +202,9 @@ impl Machine {
 }
 
 impl Virtual {
+    /// Half the weight does not make a server half alive: only one that takes nothing does not count.
     pub(super) fn living_weight(&self) -> u64 {
-        self.servers.iter().filter(|server| server.alive).map(|server| u64::from(server.weight)).sum()
+        let living = self.servers.iter().filter(|server| server.alive && server.weight > 0);
+        living.map(|server| u64::from(server.base)).sum()
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::model::{Check, RealServer, VirtualServer};
 use crate::config::rules;
+use crate::weights::Heard;
 use rlvs_control::model::Timeouts;
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub struct Difference {
 struct Before {
     alive: bool,
     watches: HashMap<CheckId, bool>,
+    heard: Option<Heard>,
+    pins: HashMap<ServiceKey, u32>,
 }
 
 impl Machine {
@@ -28,6 +31,7 @@ impl Machine {
         let label = |check: &Running| format!("{} for {}", check.spec.label(), check.spec.server);
         let before: BTreeMap<CheckId, String> =
             self.checks.iter().map(|(id, check)| (*id, label(check))).collect();
+        self.observed_weights(found, now);
         self.observed(found);
         let ours: Vec<ServiceKey> = self.table.keys().copied().collect();
         self.install(Arc::new(config), &Memory::default(), now, false);
@@ -68,6 +72,7 @@ impl Machine {
         let mut known: HashMap<String, CheckId> =
             self.checks.iter().map(|(id, check)| (check.spec.identity.clone(), *id)).collect();
         self.checks.values_mut().for_each(|check| check.users.clear());
+        self.agent_ids = self.agents.begin();
         self.config = Arc::clone(&config);
         self.virtuals.clear();
         let mut fresh = Vec::new();
@@ -93,14 +98,29 @@ impl Machine {
                     };
                     checks.push(Watch { check: id, alpha });
                 }
-                let mut server = Server { address: real.address, alive: true, weight: 0, checks };
+                let remembered = memory.heard.get(&heard_name(&state.name, real.address));
+                let heard = before.map_or(remembered, |before| before.heard.as_ref());
+                let weighing = self.weighing((i, j), vs, real, heard, now);
+                let pins = before.filter(|_| weighing.is_some()).map(|before| before.pins.clone());
+                let mut server = Server {
+                    address: real.address,
+                    alive: true,
+                    base: 0,
+                    weight: 0,
+                    checks,
+                    weighing,
+                    pins: pins.unwrap_or_default(),
+                };
                 server.alive = before.map_or_else(|| self.judged(&server).0, |before| before.alive);
-                server.weight = self.weighed(vs, real, &server);
+                (server.base, server.weight) = self.weighed(vs, real, &mut server);
                 state.servers.push(server);
             }
             self.virtuals.push(state);
         }
         self.forget_unused();
+        self.agents.end();
+        self.agent_ids.clear();
+        self.look_for_pins(now);
         self.refresh_all(&servers, first, now);
         self.refresh_suspension(now, true);
         for id in fresh {
@@ -118,6 +138,8 @@ impl Machine {
         let before = |server: &Server| Before {
             alive: server.alive,
             watches: server.checks.iter().map(|watch| (watch.check, watch.alpha)).collect(),
+            heard: server.weighing.as_ref().map(|weighing| weighing.weigher.heard().clone()),
+            pins: server.pins.clone(),
         };
         each.map(|(vs, server)| ((vs.name.clone(), server.address), before(server))).collect()
     }
@@ -187,6 +209,22 @@ impl Machine {
             self.first.push(Output::SetTimeouts(timeouts));
         }
     }
+}
+
+impl Machine {
+    /// What agents said, for the next daemon.
+    pub(super) fn heard(&self) -> BTreeMap<String, Heard> {
+        let servers = self.virtuals.iter().flat_map(|vs| vs.servers.iter().map(move |server| (vs, server)));
+        let heard = servers.filter_map(|(vs, server)| {
+            let heard = server.weighing.as_ref()?.weigher.heard().clone();
+            Some((heard_name(&vs.name, server.address), heard))
+        });
+        heard.collect()
+    }
+}
+
+fn heard_name(service: &str, server: Endpoint) -> String {
+    format!("{service} {server}")
 }
 
 /// `TCP 192.0.2.1:80`

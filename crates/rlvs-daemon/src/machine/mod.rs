@@ -10,31 +10,38 @@
 //! finished        judge       what the outcome means ([`verdict`]) and what it changes in the check ([`check`])
 //!                 server      all checks of a real server pass: it is alive
 //!                 quorum      living weight decides whether the service works, or the sorry server does
+//! questions       agents' times have come; answered: what an agent says goes to the servers it weighs ([`agent`])
+//! observed        weights that an operator set are his ([`pin`])
 //! take            orders      what [`wanted`] differs in from the rules that are there becomes orders
 //! ```
 
+mod agent;
 mod check;
 mod event;
 mod health;
 mod install;
 mod memory;
+mod pin;
 mod rng;
 mod spec;
 mod status;
 mod verdict;
 mod wanted;
 
+pub use agent::{AgentId, AgentSpec, Question};
 pub use check::{CheckState, Health, Last};
 pub use event::{Event, Output, Probe, What, server_name, service_name};
 pub use install::Difference;
-pub use memory::{Memory, VERSION};
+pub use memory::{Given, Memory, VERSION};
+pub use pin::Overruled;
 pub use spec::CheckSpec;
-pub use status::{CheckStatus, ServerStatus, ServiceStatus, Status};
+pub use status::{AgentStatus, CheckStatus, Pin, ServerStatus, ServiceStatus, Status};
 pub use verdict::{Outcome, Said};
 
 use crate::config::diff::{Change, diff};
 use crate::config::model::{Config, Endpoint, FlushAtStop};
 use crate::config::rules::Rule;
+use agent::{Agents, Weighing};
 use event::up_or_down;
 use rlvs_control::model::{Service, ServiceKey};
 use rng::Rng;
@@ -58,6 +65,13 @@ pub struct Machine {
     config: Arc<Config>,
     checks: BTreeMap<CheckId, Running>,
     timers: BTreeSet<(Time, CheckId)>,
+    agents: Agents,
+    /// Those of them that are known, while a configuration is installed.
+    agent_ids: HashMap<String, AgentId>,
+    /// When weights are looked at for pins.
+    next_look: Option<Time>,
+    /// Weights before the orders that were given last, where an agent weighs.
+    before: HashMap<pin::At, u32>,
     /// As the virtual servers of the configuration.
     virtuals: Vec<Virtual>,
     /// The rules as they are, of services that are ours.
@@ -103,8 +117,13 @@ struct Virtual {
 struct Server {
     address: Endpoint,
     alive: bool,
+    /// Without its agent's say: what the quorum counts.
+    base: u32,
     weight: u32,
     checks: Vec<Watch>,
+    weighing: Option<Weighing>,
+    /// Weights that an operator set.
+    pins: HashMap<ServiceKey, u32>,
 }
 
 /// A server's look at a check.
@@ -129,6 +148,10 @@ impl Machine {
             config: Arc::default(),
             checks: BTreeMap::new(),
             timers: BTreeSet::new(),
+            agents: Agents::default(),
+            agent_ids: HashMap::new(),
+            next_look: None,
+            before: HashMap::new(),
             virtuals: Vec::new(),
             table: HashMap::new(),
             gone: Vec::new(),
@@ -147,6 +170,7 @@ impl Machine {
         }
         machine.install(Arc::new(config), memory, now, true);
         machine.observe(if flush { &[] } else { found }, &memory.services);
+        machine.recall_pins(memory, now);
         let started = What::Started { services: machine.services().count(), checks: machine.checks.len() };
         machine.out.insert(0, Output::Event(Event::new(now, started)));
         machine
@@ -155,7 +179,7 @@ impl Machine {
     /// When `due` wants to be called next.
     pub fn next_due(&self) -> Option<Time> {
         let check = self.timers.first().map(|(time, _)| *time);
-        [check, self.look_again].into_iter().flatten().min()
+        [check, self.look_again, self.agents.next_due(), self.next_look].into_iter().flatten().min()
     }
 
     /// Checks whose time has come, to be tried now.
@@ -174,6 +198,10 @@ impl Machine {
             self.look_again = None;
             self.out.push(Output::Look);
         }
+        if self.next_look.is_some_and(|time| time <= now) {
+            self.look_for_pins(now);
+            self.out.push(Output::LookAtWeights);
+        }
         probes
     }
 
@@ -181,6 +209,9 @@ impl Machine {
     /// After a while they are looked at again, and what is missing is tried again.
     pub fn orders_failed(&mut self, failed: &[(Change, String)], found: Option<&[Rule]>, now: Time) {
         for (order, error) in failed {
+            if let Change::Reweigh(key, d, expected) = order {
+                self.table_weight((*key, d.addr, d.port), Some(*expected));
+            }
             self.event(now, What::OrderFailed { order: order.to_string(), error: error.clone() });
         }
         if let Some(found) = found {
@@ -224,6 +255,8 @@ impl Machine {
             }
         }
         self.timers.clear();
+        self.agents.clear();
+        self.next_look = None;
         self.stopped = true;
         self.dirty.clear();
         self.gone = if leave_rules { Vec::new() } else { self.table.keys().copied().collect() };
@@ -249,6 +282,9 @@ impl Machine {
     /// From the rules as they are to the rules as they should be; afterwards the one is taken for the other.
     fn orders(&mut self) -> Vec<Change> {
         let mut orders = Vec::new();
+        if !self.dirty.is_empty() {
+            self.before.clear();
+        }
         for key in std::mem::take(&mut self.gone) {
             self.table.remove(&key);
             orders.push(Change::DeleteService(key));
@@ -257,6 +293,7 @@ impl Machine {
             for rule in wanted::rules(&self.config.virtual_servers[i], &self.virtuals[i]) {
                 let before = self.table.get(&rule.service.key).map_or(&[][..], std::slice::from_ref);
                 let changes = diff(before, std::slice::from_ref(&rule));
+                let changes = self.careful(i, changes);
                 if !changes.is_empty() {
                     orders.extend(changes);
                     self.table.insert(rule.service.key, rule);
@@ -276,6 +313,8 @@ impl Machine {
             services,
             checks: tried.map(|check| (check.spec.identity.clone(), check.state.clone())).collect(),
             quorums: self.virtuals.iter().map(|vs| (vs.name.clone(), vs.quorum)).collect(),
+            heard: self.heard(),
+            weights: self.given_weights(),
         }
     }
 

@@ -8,6 +8,7 @@ pub struct Status {
     pub checks: usize,
 }
 
+use crate::weights::{Answer, Why};
 use serde::Serialize;
 
 /// A virtual server.
@@ -35,6 +36,37 @@ pub struct ServerStatus {
     /// What new connections are given by; 0 where it is out.
     pub effective_weight: u32,
     pub checks: Vec<CheckStatus>,
+    /// Who is asked for its weight.
+    pub agent: Option<AgentStatus>,
+    /// Weights that an operator set, which no agent changes.
+    pub pinned: Vec<Pin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentStatus {
+    pub agent: String,
+    pub interval_seconds: f64,
+    /// Seconds since 1970.
+    pub last_time: Option<f64>,
+    pub answer: Option<Answer>,
+    /// The answer as words.
+    pub answer_words: Option<String>,
+    /// Why there is none.
+    pub error: Option<String>,
+    /// Questions without an answer, in a row.
+    pub missed: u32,
+    pub smoothed_percent: Option<f64>,
+    /// What it comes to.
+    pub weight: u32,
+    pub why: Option<Why>,
+}
+
+/// A weight that was set by hand.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pin {
+    /// As the rules name it.
+    pub service: String,
+    pub weight: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,13 +90,28 @@ impl Machine {
             let servers = vs.real_servers.iter().zip(&state.servers).map(|(real, server)| {
                 let (_, reason) = self.judged(server);
                 let in_use = server.alive && sorry.is_none();
+                let mut pinned: Vec<Pin> = server
+                    .pins
+                    .iter()
+                    .map(|(key, weight)| Pin {
+                        service: crate::config::rules::key_text(key),
+                        weight: *weight,
+                    })
+                    .collect();
+                pinned.sort_by(|a, b| a.service.cmp(&b.service));
+                let weight = match &pinned[..] {
+                    [pin] if state.services.len() == 1 => pin.weight,
+                    _ => server.weight,
+                };
                 ServerStatus {
                     server: real.address.to_string(),
                     up: server.alive,
                     reason,
                     configured_weight: real.effective_weight(vs),
-                    effective_weight: if in_use { server.weight } else { 0 },
+                    effective_weight: if in_use { weight } else { 0 },
                     checks: server.checks.iter().filter_map(|watch| self.check_status(watch.check)).collect(),
+                    agent: server.weighing.as_ref().and_then(|weighing| self.agent_status(weighing)),
+                    pinned,
                 }
             });
             ServiceStatus {
@@ -80,6 +127,25 @@ impl Machine {
             }
         });
         Status { services: services.collect(), checks: self.checks.len() }
+    }
+
+    fn agent_status(&self, weighing: &agent::Weighing) -> Option<AgentStatus> {
+        let agent = self.agents.get(weighing.agent)?;
+        let last = agent.last.as_ref();
+        let answer = last.and_then(|last| last.answer.as_ref().ok());
+        let report = weighing.report.as_ref();
+        Some(AgentStatus {
+            agent: agent.spec.label(),
+            interval_seconds: agent.spec.interval.as_secs_f64(),
+            last_time: last.map(|last| last.at.as_millis() as f64 / 1000.0),
+            answer: answer.cloned(),
+            answer_words: answer.map(Answer::words),
+            error: last.and_then(|last| last.answer.as_ref().err().cloned()),
+            missed: report.map_or(0, |report| report.missed),
+            smoothed_percent: report.and_then(|report| report.smoothed_percent),
+            weight: weighing.weigher.weight(),
+            why: report.map(|report| report.why),
+        })
     }
 
     fn check_status(&self, id: CheckId) -> Option<CheckStatus> {

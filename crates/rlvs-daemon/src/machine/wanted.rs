@@ -25,7 +25,8 @@ fn destinations(key: &ServiceKey, vs: &VirtualServer, state: &Virtual) -> Vec<De
     let servers = vs.real_servers.iter().zip(&state.servers).filter_map(|(real, server)| {
         let wanted = destination(key, vs, real);
         if server.alive && sorry_now.is_none() {
-            Some(Destination { weight: server.weight, ..wanted })
+            let weight = server.pins.get(key).copied().unwrap_or(server.weight);
+            Some(Destination { weight, ..wanted })
         } else {
             real.effective_inhibit(vs).then_some(Destination { weight: 0, ..wanted })
         }

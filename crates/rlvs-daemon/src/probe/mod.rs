@@ -15,14 +15,35 @@ mod udp;
 
 pub use tls::tls_config;
 
-use crate::config::model::CheckKind;
+use crate::config::model::{Asked, CheckKind, Language};
 use crate::config::pattern::Patterns;
-use crate::machine::{CheckSpec, Outcome};
+use crate::machine::{AgentSpec, CheckSpec, Outcome};
 use crate::run::scripts::Scripts;
+use crate::weights::{Answer, poll, poll_command, poll_json};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+
+/// Asks an agent, or a script in its place.
+pub async fn ask(spec: &AgentSpec, means: &Means) -> Result<Answer, Reason> {
+    let limit = spec.timeout;
+    let answered = match &spec.asked {
+        Asked::Agent { at, language } => {
+            let at = SocketAddr::new(at.addr, at.port);
+            match language {
+                Language::Words => poll(at, limit).await,
+                Language::Json => poll_json(at, limit).await,
+            }
+        }
+        Asked::Script(script) => match means.scripts.command(script, &[]) {
+            Ok(command) => poll_command(command, limit).await,
+            Err(error) => return Err(format!("cannot run {:?}: {error:#}", script.command)),
+        },
+    };
+    answered.map_err(|error| error.to_string())
+}
 
 /// What checkers share.
 pub struct Means {

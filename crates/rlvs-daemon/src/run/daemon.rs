@@ -11,8 +11,9 @@ use super::tools::{Tools, write_track_files};
 use super::{Options, systemd};
 use crate::config::model::Config;
 use crate::config::rules::Rule;
-use crate::machine::{CheckId, Difference, Event, Machine, Outcome, Output, What};
+use crate::machine::{AgentId, CheckId, Difference, Event, Machine, Outcome, Output, What};
 use crate::probe;
+use crate::weights::Answer;
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
@@ -36,6 +37,7 @@ pub enum Doing {
     Nothing,
     Orders { then: Vec<Output>, reload: Option<(Ask, Difference, String)> },
     Look,
+    LookAtWeights,
     LookForReload(Box<Waiting>),
 }
 
@@ -46,11 +48,13 @@ pub struct Daemon {
     pub(super) hands: Hands,
     pub(super) doing: Doing,
     pub(super) look: bool,
+    pub(super) look_at_weights: bool,
     pub(super) tools: Tools,
     pub(super) pipe: Option<Pipe>,
     pub(super) events: broadcast::Sender<Arc<str>>,
     pub(super) failures: mpsc::UnboundedSender<(String, String)>,
     pub(super) probed: mpsc::UnboundedSender<(CheckId, Outcome)>,
+    pub(super) answered: mpsc::UnboundedSender<(AgentId, Result<Answer, String>)>,
     pub(super) loaded: mpsc::UnboundedSender<Loaded>,
     pub(super) asked: VecDeque<Ask>,
     pub(super) loading: bool,
@@ -81,6 +85,7 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let machine = Machine::start(config, &place.recall(), &found, addresses(), clock.now(), seed());
     let (probed, mut outcomes) = mpsc::unbounded_channel();
+    let (answered, mut answers) = mpsc::unbounded_channel();
     let (loaded, mut loads) = mpsc::unbounded_channel();
     let mut daemon = Daemon {
         options,
@@ -89,11 +94,13 @@ pub async fn run(
         hands,
         doing: Doing::Nothing,
         look: false,
+        look_at_weights: false,
         tools,
         pipe,
         events,
         failures,
         probed,
+        answered,
         loaded,
         asked: VecDeque::new(),
         loading: false,
@@ -117,6 +124,12 @@ pub async fn run(
                 daemon.finished(id, outcome);
                 while let Ok((id, outcome)) = outcomes.try_recv() {
                     daemon.finished(id, outcome);
+                }
+            }
+            Some((id, answer)) = answers.recv() => {
+                daemon.answered(id, answer);
+                while let Ok((id, answer)) = answers.try_recv() {
+                    daemon.answered(id, answer);
                 }
             }
             Some(done) = daemon.hands.done.recv() => daemon.done(done),
@@ -150,6 +163,18 @@ impl Daemon {
                 let _ = probed.send((probe.id, outcome));
             });
         }
+        for question in self.machine.questions(self.clock.now()) {
+            let (means, answered) = (Arc::clone(&self.tools.probing), self.answered.clone());
+            tokio::spawn(async move {
+                let answer = probe::ask(&question.spec, &means).await;
+                let _ = answered.send((question.id, answer));
+            });
+        }
+    }
+
+    fn answered(&mut self, id: AgentId, answer: Result<Answer, String>) {
+        self.machine.answered(id, answer, self.clock.now());
+        self.unwritten = true;
     }
 
     fn finished(&mut self, id: CheckId, outcome: Outcome) {
@@ -168,6 +193,9 @@ impl Daemon {
         } else if std::mem::take(&mut self.look) {
             self.hands.give(Job::Look);
             self.doing = Doing::Look;
+        } else if std::mem::take(&mut self.look_at_weights) {
+            self.hands.give(Job::Look);
+            self.doing = Doing::LookAtWeights;
         } else {
             self.carry_out(None);
         }
@@ -179,6 +207,7 @@ impl Daemon {
             match output {
                 Output::Orders(_) | Output::Clear | Output::SetTimeouts(_) => orders.push(output),
                 Output::Look => self.look = true,
+                Output::LookAtWeights => self.look_at_weights = true,
                 Output::Run(_) | Output::Fifo(_) | Output::Event(_) => then.push(output),
             }
         }
@@ -201,6 +230,7 @@ impl Daemon {
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Nothing => {}
             Doing::Orders { then, reload } => {
+                self.machine.overruled(&done.overruled, self.clock.now());
                 if !done.failed.is_empty() {
                     self.machine.orders_failed(&done.failed, done.found.as_deref(), self.clock.now());
                 }
@@ -208,9 +238,17 @@ impl Daemon {
                 self.answer_reload(reload, &done);
             }
             Doing::Look => match done.found {
-                Some(found) => self.machine.observed(&found),
+                Some(found) => {
+                    self.machine.observed_weights(&found, self.clock.now());
+                    self.machine.observed(&found);
+                }
                 None => self.machine.orders_failed(&[], None, self.clock.now()),
             },
+            Doing::LookAtWeights => {
+                if let Some(found) = done.found {
+                    self.machine.observed_weights(&found, self.clock.now());
+                }
+            }
             Doing::LookForReload(waiting) => self.reload(*waiting, done.found),
         }
     }

@@ -10,10 +10,10 @@ use super::place::Place;
 use crate::config::diff::Change;
 use crate::config::rules::Rule;
 use crate::drain::Ledger;
-use crate::machine::{Memory, Output};
+use crate::machine::{Memory, Output, Overruled};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::Flock;
-use rlvs_control::model::Destination;
+use rlvs_control::model::{Destination, ServiceKey};
 use rlvs_control::{Balancer, bpffs};
 use std::fs::File;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub enum Job {
 #[derive(Debug, Default)]
 pub struct Done {
     pub failed: Vec<(Change, String)>,
+    /// What found a weight that somebody else had set.
+    pub overruled: Vec<Overruled>,
     /// What could not be done and is no order.
     pub problems: Vec<String>,
     /// The rules that are there, after `Look` and where orders failed.
@@ -177,6 +179,17 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
             Output::SetTimeouts(timeouts) => balancer.set_timeouts(timeouts),
             Output::Orders(orders) => {
                 for order in orders {
+                    match overruled(balancer.as_mut(), ledger.as_ref(), &order) {
+                        Ok(None) => {}
+                        Ok(Some(overruled)) => {
+                            done.overruled.push(overruled);
+                            continue;
+                        }
+                        Err(error) => {
+                            done.failed.push((order, error.to_string()));
+                            continue;
+                        }
+                    }
                     let heeded = heeding(&order, ledger.as_mut(), &mut done.problems);
                     if let Err(error) = give(balancer.as_mut(), heeded.as_ref().unwrap_or(&order)) {
                         done.failed.push((order, error.to_string()));
@@ -196,7 +209,11 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
 
 /// For a drained destination the order with weight 0; undraining will restore the weight that it had.
 fn heeding(order: &Change, ledger: Option<&mut Ledger>, problems: &mut Vec<String>) -> Option<Change> {
-    let (Change::AddDestination(key, d) | Change::EditDestination(key, d)) = order else { return None };
+    let (Change::AddDestination(key, d) | Change::EditDestination(key, d) | Change::Reweigh(key, d, _)) =
+        order
+    else {
+        return None;
+    };
     let drained = match ledger?.set_former_weight(key, d.addr, d.port, d.weight) {
         Ok(drained) => drained,
         Err(error) => {
@@ -217,8 +234,34 @@ fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()>
         Change::EditService(service) => balancer.edit_service(service),
         Change::DeleteService(key) => balancer.delete_service(key),
         Change::AddDestination(key, destination) => balancer.add_destination(key, destination),
-        Change::EditDestination(key, destination) => balancer.edit_destination(key, destination),
+        Change::EditDestination(key, destination) | Change::Reweigh(key, destination, _) => {
+            balancer.edit_destination(key, destination)
+        }
         Change::DeleteDestination(key, addr, port) => balancer.delete_destination(key, *addr, *port),
+    }
+}
+
+/// A weight that is to be changed only if it is what it was: is it another? A drained destination has the one that it
+/// will have.
+fn overruled(
+    balancer: &mut dyn Balancer,
+    ledger: Option<&Ledger>,
+    order: &Change,
+) -> rlvs_control::Result<Option<Overruled>> {
+    let Change::Reweigh(key, wanted, expected) = order else { return Ok(None) };
+    let view = balancer.service(key)?;
+    let mut there = view.destinations.iter().map(|d| d.destination);
+    let Some(now) = there.find(|d| (d.addr, d.port) == (wanted.addr, wanted.port)) else { return Ok(None) };
+    let weight = meant(key, now, ledger).weight;
+    let overruled = Overruled { service: *key, addr: now.addr, port: now.port, weight };
+    Ok((weight != *expected).then_some(overruled))
+}
+
+/// A destination with the weight that it has when it is undrained.
+fn meant(key: &ServiceKey, d: Destination, ledger: Option<&Ledger>) -> Destination {
+    match ledger.and_then(|ledger| ledger.find(key, d.addr, d.port)) {
+        Some(drain) if d.weight == 0 => Destination { weight: drain.former_weight, ..d },
+        _ => d,
     }
 }
 
@@ -228,11 +271,8 @@ fn rules(balancer: &mut dyn Balancer, ledger: Option<&Ledger>) -> rlvs_control::
     Ok(views
         .map(|view| {
             let key = view.service.key;
-            let meant = |d: Destination| match ledger.and_then(|ledger| ledger.find(&key, d.addr, d.port)) {
-                Some(drain) if d.weight == 0 => Destination { weight: drain.former_weight, ..d },
-                _ => d,
-            };
-            let destinations = view.destinations.into_iter().map(|d| meant(d.destination)).collect();
+            let destinations =
+                view.destinations.into_iter().map(|d| meant(&key, d.destination, ledger)).collect();
             Rule { service: view.service, destinations }
         })
         .collect())

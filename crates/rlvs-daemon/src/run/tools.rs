@@ -35,9 +35,11 @@ fn all_scripts(config: &Config) -> Vec<&Script> {
     for vs in &config.virtual_servers {
         all.extend(&vs.quorum_up);
         all.extend(&vs.quorum_down);
+        all.extend(&vs.agent.script);
         for real in &vs.real_servers {
             all.extend(&real.notify_up);
             all.extend(&real.notify_down);
+            all.extend(&real.agent.script);
             all.extend(real.checks.iter().filter_map(|check| match &check.kind {
                 CheckKind::Misc(misc) => Some(&misc.script),
                 _ => None,

@@ -4,8 +4,8 @@
 //! [`policy`] makes weights of answers: smoothed, bounded, not at every whim, and back to the configured weight when nobody
 //! answers. [`agent`] is the other side, on the real server.
 //!
-//! Nothing here sets a weight: a [`Weigher`] says what it should be and why, and the caller, who holds the ledger of drains
-//! (`crate::drain`), does it. docs/weights.md is the operator's page.
+//! Nothing here sets a weight: a [`Weigher`] says what it should be and why, and the daemon's machine (`machine::health`)
+//! decides. docs/weights.md is the operator's page.
 
 pub mod agent;
 pub mod answer;
@@ -13,5 +13,5 @@ pub mod policy;
 pub mod poll;
 
 pub use answer::Answer;
-pub use policy::{Policy, Report, Weigher};
-pub use poll::{Script, poll};
+pub use policy::{Heard, Policy, Report, Weigher, Why};
+pub use poll::{Script, poll, poll_command, poll_json};

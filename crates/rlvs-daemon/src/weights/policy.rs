@@ -6,12 +6,13 @@
 //! * **Bounds.** configured weight × percentage, rounded, between floor and ceiling. 0 is what only an answer says (`0%`,
 //!   `drain`, `maint`, `down`), and then at once.
 //! * **Hysteresis.** A change of less than the given part of the weight in force is not made.
-//! * **Silence.** After so many answers missed in a row the weight is the configured one again: nobody knows better. What the
-//!   operator on the server ordered (`drain`, `maint`) stays, as with HAProxy, until an answer says `ready`.
+//! * **Silence.** After so many answers missed in a row the average goes back to 100 % with the same τ, and the weight to the
+//!   configured one: nobody knows better, and who was too busy to answer is not buried at once. What the operator on the
+//!   server ordered (`drain`, `maint`) stays, as with HAProxy, until an answer says `ready`.
 //! * **Pinned.** The weight is the operator's: it is asked and shown, and never changed.
 
 use super::answer::{Admin, Answer, Health};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -38,6 +39,19 @@ impl Policy {
             hysteresis_percent: 10,
             missed_limit: 3,
             pinned: false,
+        }
+    }
+
+    /// With bounds as parts of the configured weight.
+    pub fn within(configured_weight: u32, floor_percent: u32, ceiling_percent: u32) -> Policy {
+        let part = |percent: u32| {
+            let weight = u64::from(configured_weight) * u64::from(percent) / 100;
+            u32::try_from(weight).unwrap_or(u32::MAX).min(i32::MAX as u32)
+        };
+        Policy {
+            floor_weight: part(floor_percent).max(1),
+            ceiling_weight: part(ceiling_percent),
+            ..Policy::of(configured_weight)
         }
     }
 }
@@ -70,39 +84,82 @@ pub enum Why {
     Down,
     /// Not enough answers missed yet: as it was.
     Missed,
-    /// Too many: the configured weight.
+    /// Too many: on its way to the configured weight, or there.
     Stale,
     /// It never said a percentage.
     NoPercentage,
     Pinned,
 }
 
-#[derive(Clone, Debug)]
-pub struct Weigher {
-    policy: Policy,
-    weight: u32,
-    /// And when it was averaged last.
+/// What was learnt of a server's answers; what of it outlives the daemon is all of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The average, and when it was made.
     smoothed: Option<(f64, Duration)>,
     zero: bool,
     admin: Admin,
     health: Health,
+    /// What came with the word about health.
+    reason: Option<String>,
     missed: u32,
 }
+
+impl Heard {
+    /// Out of service by its own word, which is more than weight 0: `maint`, or `down` and its like.
+    pub fn is_out(&self) -> Option<String> {
+        let word = match (self.admin, self.health) {
+            (Admin::Maint, _) => "maint",
+            (_, Health::Up) => return None,
+            (_, Health::Down) => "down",
+            (_, Health::Failed) => "failed",
+            (_, Health::Stopped) => "stopped",
+        };
+        let why = self.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        Some(format!("its agent says {word}{why}"))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Weigher {
+    policy: Policy,
+    weight: u32,
+    heard: Heard,
+}
+
+/// So near to 100 % the way back is over.
+const BACK_PERCENT: f64 = 1.0;
 
 impl Weigher {
     /// `weight` is the one in force.
     pub fn new(policy: Policy, weight: u32) -> Weigher {
-        let (admin, health) = (Admin::Ready, Health::Up);
-        Weigher { policy, weight, smoothed: None, zero: false, admin, health, missed: 0 }
+        Weigher { policy, weight, heard: Heard::default() }
+    }
+
+    /// After a restart, with what was learnt before.
+    pub fn resume(policy: Policy, heard: Heard) -> Weigher {
+        let mut weigher = Weigher { policy, weight: policy.configured_weight, heard };
+        weigher.weight = weigher.settled();
+        weigher
     }
 
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// A reload: what was learnt stays.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// A reload, or another weight to take parts of: what was learnt stays, and the weight follows at once.
     pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
+        if self.policy != policy {
+            self.policy = policy;
+            self.weight = if policy.pinned { self.weight } else { self.settled() };
+        }
     }
 
     /// Another hand has set the weight.
@@ -114,22 +171,22 @@ impl Weigher {
     pub fn hear(&mut self, now: Duration, answer: Option<&Answer>) -> Report {
         match answer {
             Some(answer) => self.learn(now, answer),
-            None => self.miss(),
+            None => self.miss(now),
         }
         let (wanted, why) = self.wanted();
-        let (weight, why) = if self.policy.pinned {
-            (self.weight, Why::Pinned)
-        } else if why == Why::Answer && !self.is_worth_it(wanted) {
-            (self.weight, Why::Hysteresis)
-        } else {
-            (wanted, why)
+        let is_back = why == Why::Stale && wanted == self.policy.configured_weight;
+        let (weight, why) = match why {
+            _ if self.policy.pinned => (self.weight, Why::Pinned),
+            Why::Answer if !self.is_worth_it(wanted) => (self.weight, Why::Hysteresis),
+            Why::Stale if !is_back && !self.is_worth_it(wanted) => (self.weight, Why::Stale),
+            why => (wanted, why),
         };
         let changed = weight != self.weight;
         self.weight = weight;
         Report {
             answer: answer.cloned(),
-            missed: self.missed,
-            smoothed_percent: self.smoothed.map(|(percent, _)| percent),
+            missed: self.heard.missed,
+            smoothed_percent: self.heard.smoothed.map(|(percent, _)| percent),
             weight,
             changed,
             why,
@@ -137,39 +194,62 @@ impl Weigher {
     }
 
     fn learn(&mut self, now: Duration, answer: &Answer) {
-        self.missed = 0;
-        self.admin = answer.admin.unwrap_or(self.admin);
-        self.health = answer.health.unwrap_or(self.health);
+        let heard = &mut self.heard;
+        heard.missed = 0;
+        heard.admin = answer.admin.unwrap_or(heard.admin);
+        if let Some(health) = answer.health {
+            (heard.health, heard.reason) = (health, answer.reason.clone());
+        }
         let Some(percent) = answer.weight_percent.map(f64::from) else { return };
         if percent == 0.0 {
-            self.zero = true;
+            heard.zero = true;
             return;
         }
         // Back from nothing it starts with what it says now.
-        let before = if self.zero { None } else { self.smoothed };
-        self.zero = false;
-        let smoothed = before.map_or(percent, |(old, at)| {
+        if std::mem::take(&mut heard.zero) {
+            heard.smoothed = None;
+        }
+        self.average(now, percent);
+    }
+
+    fn average(&mut self, now: Duration, percent: f64) {
+        let constant = self.policy.time_constant.as_secs_f64();
+        let smoothed = self.heard.smoothed.map_or(percent, |(old, at)| {
             let passed = now.saturating_sub(at).as_secs_f64();
-            let constant = self.policy.time_constant.as_secs_f64();
             let part = if constant > 0.0 { 1.0 - (-passed / constant).exp() } else { 1.0 };
             old + part * (percent - old)
         });
-        self.smoothed = Some((smoothed, now));
+        self.heard.smoothed = Some((smoothed, now));
     }
 
-    fn miss(&mut self) {
-        self.missed = self.missed.saturating_add(1);
-        if self.missed >= self.policy.missed_limit {
-            (self.smoothed, self.zero, self.health) = (None, false, Health::Up);
+    fn miss(&mut self, now: Duration) {
+        let heard = &mut self.heard;
+        heard.missed = heard.missed.saturating_add(1);
+        if heard.missed < self.policy.missed_limit.max(1) {
+            return;
         }
+        heard.health = Health::Up;
+        if std::mem::take(&mut heard.zero) {
+            heard.smoothed = Some((0.0, now));
+        }
+        // The way back begins now, not when it answered last.
+        if let (true, Some((_, at))) = (heard.missed == self.policy.missed_limit.max(1), &mut heard.smoothed)
+        {
+            *at = if self.policy.time_constant.is_zero() { *at } else { now };
+        }
+        if self.heard.smoothed.is_some() {
+            self.average(now, 100.0);
+        }
+        self.heard.smoothed =
+            self.heard.smoothed.filter(|(percent, _)| (percent - 100.0).abs() >= BACK_PERCENT);
     }
 
     fn wanted(&self) -> (u32, Why) {
         let p = &self.policy;
-        match (self.admin, self.health) {
+        match (self.heard.admin, self.heard.health) {
             (Admin::Maint, _) => return (0, Why::Maint),
             (Admin::Drain, _) => return (0, Why::Drain),
-            (_, Health::Up) if self.zero => return (0, Why::Drain),
+            (_, Health::Up) if self.heard.zero => return (0, Why::Drain),
             (_, Health::Up) => {}
             _ => return (0, Why::Down),
         }
@@ -177,16 +257,29 @@ impl Weigher {
         if p.configured_weight == 0 {
             return (0, Why::Answer);
         }
-        match self.smoothed {
-            _ if self.missed >= p.missed_limit.max(1) => (p.configured_weight, Why::Stale),
-            _ if self.missed > 0 => (self.weight, Why::Missed),
-            Some((percent, _)) => {
-                let exact = (f64::from(p.configured_weight) * percent / 100.0).round();
-                let floor = p.floor_weight.max(1);
-                // Weights are below 2^31.
-                ((exact.min(2e9) as u32).clamp(floor, p.ceiling_weight.max(floor)), Why::Answer)
-            }
-            None => (p.configured_weight, Why::NoPercentage),
+        let why = match self.heard.missed {
+            0 if self.heard.smoothed.is_none() => Why::NoPercentage,
+            0 => Why::Answer,
+            n if n >= p.missed_limit.max(1) => Why::Stale,
+            _ => return (self.weight, Why::Missed),
+        };
+        (self.by_average(), why)
+    }
+
+    fn by_average(&self) -> u32 {
+        let p = &self.policy;
+        let Some((percent, _)) = self.heard.smoothed else { return p.configured_weight };
+        let exact = (f64::from(p.configured_weight) * percent / 100.0).round();
+        let floor = p.floor_weight.max(1);
+        // Weights are below 2^31.
+        (exact.min(2e9) as u32).clamp(floor, p.ceiling_weight.max(floor))
+    }
+
+    /// The weight without regard for the one in force.
+    fn settled(&self) -> u32 {
+        match self.wanted() {
+            (_, Why::Missed) => self.by_average(),
+            (weight, _) => weight,
         }
     }
 
@@ -255,6 +348,43 @@ mod tests {
                     (3, "", 100, Why::Stale),
                     (9, "", 100, Why::Stale),
                     (10, "30%", 30, Why::Answer),
+                ],
+            ),
+            (
+                "silence after a word: slowly back, from when it is noticed",
+                Policy { time_constant: Duration::from_secs(10), ..plain },
+                &[
+                    (0, "20%", 20, Why::Answer),
+                    (1, "", 20, Why::Missed),
+                    (2, "", 20, Why::Missed),
+                    (3, "", 20, Why::Stale),
+                    // 100 - 80 / e
+                    (13, "", 71, Why::Stale),
+                    (23, "", 89, Why::Stale),
+                    (63, "", 100, Why::Stale),
+                ],
+            ),
+            (
+                "zero and silent: from the floor",
+                Policy { time_constant: Duration::from_secs(10), ..plain },
+                &[
+                    (0, "0%", 0, Why::Drain),
+                    (1, "", 0, Why::Drain),
+                    (2, "", 0, Why::Drain),
+                    (3, "", 10, Why::Stale),
+                    (13, "", 63, Why::Stale),
+                ],
+            ),
+            (
+                "silence: hysteresis does not keep it from the end of its way",
+                Policy { time_constant: Duration::from_secs(10), hysteresis_percent: 50, ..plain },
+                &[
+                    (0, "50%", 50, Why::Answer),
+                    (1, "", 50, Why::Missed),
+                    (2, "", 50, Why::Missed),
+                    (3, "", 50, Why::Stale),
+                    (8, "", 50, Why::Stale),
+                    (90, "", 100, Why::Stale),
                 ],
             ),
             (

@@ -174,12 +174,37 @@ fn check() -> BoxedStrategy<Check> {
         .boxed()
 }
 
+fn agent() -> BoxedStrategy<Agent> {
+    let language = prop_oneof![Just(Language::Words), Just(Language::Json)];
+    let who = (of(any::<bool>()), of(1u16..), of(endpoint()), of(script()), of(language));
+    let how = (of(time()), of(time()), of(time()), of(1u32..), of(1u32..), of(0u8..=100), of(1u32..));
+    let agent = (who, how).prop_map(|(who, how)| {
+        let (enabled, port, address, script, language) = who;
+        let (interval, timeout, smoothing, floor_percent, ceiling_percent, hysteresis_percent, missed) = how;
+        Agent {
+            enabled,
+            port,
+            address,
+            script,
+            language,
+            interval,
+            timeout,
+            smoothing,
+            floor_percent,
+            ceiling_percent,
+            hysteresis_percent,
+            missed,
+        }
+    });
+    prop_oneof![Just(Agent::default()), agent].boxed()
+}
+
 fn real_server() -> BoxedStrategy<RealServer> {
     let first = (endpoint(), of(0u32..=0x7fff_ffff), of(forwarding()), of(any::<bool>()), of(any::<bool>()));
     let second =
         (any::<u32>(), any::<u32>(), of(script()), of(script()), of(word()), timing(), vec(check(), 0..3));
-    (first, second)
-        .prop_map(|(first, second)| {
+    (first, second, agent())
+        .prop_map(|(first, second, agent)| {
             let (address, weight, method, inhibit_on_failure, alpha) = first;
             let (upper_threshold, lower_threshold, notify_up, notify_down, virtualhost, timing, checks) =
                 second;
@@ -195,6 +220,7 @@ fn real_server() -> BoxedStrategy<RealServer> {
                 notify_down,
                 virtualhost,
                 timing,
+                agent,
                 checks,
             }
         })
@@ -228,8 +254,8 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
         (service, protocol, of(family()), of(scheduler), btree_set(flag, 0..3), any::<bool>(), forwarding());
     let second = (of(persistence()), any::<[bool; 4]>(), of(0u32..=0x7fff_ffff), of(1u32..), any::<u32>());
     let third = (of(script()), of(script()), of(sorry), of(word()), timing(), vec(real_server(), 0..3));
-    (first, second, third)
-        .prop_map(|(first, second, third)| {
+    (first, second, third, agent())
+        .prop_map(|(first, second, third, agent)| {
             let (service, protocol, family, scheduler, flags, one_packet, method) = first;
             let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
                 second;
@@ -255,6 +281,7 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
                 sorry_server,
                 virtualhost,
                 timing,
+                agent,
                 real_servers,
             }
         })
@@ -336,4 +363,13 @@ pub fn config() -> BoxedStrategy<Config> {
             virtual_servers,
         })
         .boxed()
+}
+
+/// Of a configuration what a keepalived.conf has words for.
+pub fn without_ours(mut config: Config) -> Config {
+    for server in &mut config.virtual_servers {
+        server.agent = Agent::default();
+        server.real_servers.iter_mut().for_each(|real| real.agent = Agent::default());
+    }
+    config
 }

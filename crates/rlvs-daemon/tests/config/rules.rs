@@ -161,7 +161,7 @@ impl Table {
             Change::AddDestination(key, d) => {
                 assert!(self.destinations(key).insert((d.addr, d.port), *d).is_none(), "destination exists");
             }
-            Change::EditDestination(key, d) => {
+            Change::EditDestination(key, d) | Change::Reweigh(key, d, _) => {
                 let before =
                     self.destinations(key).insert((d.addr, d.port), *d).expect("no such destination");
                 assert_ne!(before, *d, "an edit that changes nothing");
@@ -178,6 +178,7 @@ fn key_of(change: &Change) -> ServiceKey {
         Change::DeleteService(key)
         | Change::AddDestination(key, _)
         | Change::EditDestination(key, _)
+        | Change::Reweigh(key, ..)
         | Change::DeleteDestination(key, ..) => *key,
         Change::AddService(service) | Change::EditService(service) => service.key,
     }

@@ -38,7 +38,9 @@ fn wild_files_run() {
             loop {
                 for output in machine.take() {
                     match output {
-                        Output::Orders(orders) => orders.iter().for_each(|order| apply(&mut rules, order)),
+                        Output::Orders(orders) => orders.iter().for_each(|order| {
+                            apply(&mut rules, order);
+                        }),
                         Output::Clear => rules.clear(),
                         _ => {}
                     }

@@ -1,5 +1,6 @@
 //! The machine in simulated time: one test for each keyword, reloads, restarts, and days of chaos from a seed.
 
+mod agents;
 mod alive;
 mod files;
 mod quorum;

@@ -5,7 +5,10 @@ use rlvs_daemon::config::model::Config;
 use rlvs_daemon::config::rules::{Rule, key_text};
 use rlvs_daemon::config::source;
 use rlvs_daemon::config::{Format, load};
-use rlvs_daemon::machine::{CheckSpec, Difference, Machine, Memory, Outcome, Output, Probe, Time};
+use rlvs_daemon::machine::{
+    CheckSpec, Difference, Machine, Memory, Outcome, Output, Overruled, Probe, Question, Time,
+};
+use rlvs_daemon::weights::Answer;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -14,9 +17,18 @@ use std::time::Duration;
 /// When tests begin.
 pub const START: Time = Duration::from_secs(1_000_000);
 
+/// A keepalived.conf, or our TOML form if it begins with `[`.
 pub fn config(text: &str) -> Config {
-    let files = source::Memory::one("/etc/keepalived.conf", text);
-    let (config, report) = load(Path::new("/etc/keepalived.conf"), Format::Keepalived, "here", &files);
+    let (name, format) = match text.starts_with('[') {
+        true => ("/etc/rlvs.toml", Format::Toml),
+        false => ("/etc/keepalived.conf", Format::Keepalived),
+    };
+    load_good(name, format, text)
+}
+
+fn load_good(name: &str, format: Format, text: &str) -> Config {
+    let files = source::Memory::one(name, text);
+    let (config, report) = load(Path::new(name), format, "here", &files);
     assert!(!report.has_errors(), "{report}");
     config
 }
@@ -37,10 +49,13 @@ pub struct World {
     pub now: Time,
     /// What a check of this label is answered with; `Passed` if it is not here.
     pub answers: BTreeMap<String, Outcome>,
+    /// What an agent of this label says; no answer if it is not here, or empty.
+    pub agents: BTreeMap<String, String>,
     /// The director's rules.
     pub rules: BTreeMap<String, Rule>,
     /// Scripts, lines of the pipe and tries, with the seconds since the start.
     pub log: Vec<(f64, String)>,
+    pub events: Vec<String>,
     pub orders: usize,
     /// Orders that are refused, as long as this is set.
     pub broken: bool,
@@ -65,7 +80,18 @@ impl World {
         let found: Vec<Rule> = rules.values().cloned().collect();
         let machine = Machine::start(config(text), memory, &found, HashSet::new(), now, seed);
         let answers = BTreeMap::new();
-        let mut world = World { machine, now, answers, rules, log: Vec::new(), orders: 0, broken: false };
+        let agents = BTreeMap::new();
+        let mut world = World {
+            machine,
+            now,
+            answers,
+            agents,
+            rules,
+            log: Vec::new(),
+            events: Vec::new(),
+            orders: 0,
+            broken: false,
+        };
         world.carry_out();
         world
     }
@@ -79,6 +105,12 @@ impl World {
                 self.note(format!("try {}{}", spec.label(), step_text(&spec, step)));
                 let outcome = self.answer(&spec, step);
                 self.machine.finished(id, outcome, self.now);
+            }
+            for Question { id, spec } in self.machine.questions(self.now) {
+                self.note(format!("ask {}", spec.label()));
+                let said = self.agents.get(&spec.label()).filter(|said| !said.is_empty());
+                let answer = said.map(|said| Answer::parse(said.as_bytes()).expect("an answer"));
+                self.machine.answered(id, answer.ok_or_else(|| "silence".to_owned()), self.now);
             }
             self.carry_out();
         }
@@ -133,7 +165,9 @@ impl World {
                     }
                     Output::Orders(orders) => {
                         self.orders += orders.len();
-                        orders.iter().for_each(|order| apply(&mut self.rules, order));
+                        let overruled: Vec<Overruled> =
+                            orders.iter().filter_map(|order| apply(&mut self.rules, order)).collect();
+                        self.machine.overruled(&overruled, self.now);
                     }
                     Output::Clear => self.rules.clear(),
                     Output::SetTimeouts(t) => {
@@ -141,11 +175,16 @@ impl World {
                     }
                     Output::Look => {
                         let found: Vec<Rule> = self.rules.values().cloned().collect();
+                        self.machine.observed_weights(&found, self.now);
                         self.machine.observed(&found);
+                    }
+                    Output::LookAtWeights => {
+                        let found: Vec<Rule> = self.rules.values().cloned().collect();
+                        self.machine.observed_weights(&found, self.now);
                     }
                     Output::Run(script) => self.note(format!("run {}", script.command)),
                     Output::Fifo(line) => self.note(line),
-                    Output::Event(_) => {}
+                    Output::Event(event) => self.events.push(event.what.to_string()),
                 }
             }
         }
@@ -164,6 +203,11 @@ impl World {
     pub fn noted(&self, start: &str) -> Vec<String> {
         let lines = self.log.iter().filter(|(_, what)| what.starts_with(start));
         lines.map(|(at, what)| format!("{at} {what}")).collect()
+    }
+
+    /// Events that begin with this.
+    pub fn told(&self, start: &str) -> Vec<&String> {
+        self.events.iter().filter(|event| event.starts_with(start)).collect()
     }
 
     /// Servers and weights of a service, in order of address: `1=10 2=0` for 10.0.0.1 and 10.0.0.2.
@@ -188,8 +232,9 @@ fn step_text(spec: &CheckSpec, step: usize) -> String {
     if spec.steps() > 1 { format!(" url {step}") } else { String::new() }
 }
 
-/// As strict as the director: what is there cannot be added, what is not there cannot be edited.
-pub fn apply(rules: &mut BTreeMap<String, Rule>, order: &Change) {
+/// As strict as the director: what is there cannot be added, what is not there cannot be edited. A weight that is another
+/// than expected is not changed.
+pub fn apply(rules: &mut BTreeMap<String, Rule>, order: &Change) -> Option<Overruled> {
     let of = |key| key_text(key);
     match order {
         Change::DeleteService(key) => assert!(rules.remove(&of(key)).is_some(), "{order}"),
@@ -205,6 +250,16 @@ pub fn apply(rules: &mut BTreeMap<String, Rule>, order: &Change) {
             assert!(!rule.destinations.iter().any(|d| (d.addr, d.port) == (new.addr, new.port)), "{order}");
             rule.destinations.push(*new);
         }
+        Change::Reweigh(key, new, expected) => {
+            let rule = rules.get_mut(&of(key)).expect("a service to edit in");
+            let found = rule.destinations.iter_mut().find(|d| (d.addr, d.port) == (new.addr, new.port));
+            let found = found.expect("a server to edit");
+            if found.weight != *expected {
+                let weight = found.weight;
+                return Some(Overruled { service: *key, addr: new.addr, port: new.port, weight });
+            }
+            *found = *new;
+        }
         Change::EditDestination(key, new) => {
             let rule = rules.get_mut(&of(key)).expect("a service to edit in");
             let found = rule.destinations.iter_mut().find(|d| (d.addr, d.port) == (new.addr, new.port));
@@ -217,4 +272,5 @@ pub fn apply(rules: &mut BTreeMap<String, Rule>, order: &Change) {
             assert_eq!(rule.destinations.len() + 1, before, "{order}");
         }
     }
+    None
 }

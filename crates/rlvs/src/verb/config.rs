@@ -53,6 +53,9 @@ struct Convert {
     /// The form to write [default: the one that FILE is not]
     #[arg(long, value_enum)]
     to: Option<Form>,
+    /// Leave out what the other form has no words for, with a warning, instead of refusing
+    #[arg(long)]
+    lossy: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -126,7 +129,17 @@ fn convert(args: Convert) -> Result<()> {
         .map_or_else(|| if format == Format::Toml { Format::Keepalived } else { Format::Toml }, Format::from);
     let text = match to {
         Format::Toml => toml::write(&config),
-        Format::Keepalived => keepalived::write(&config),
+        Format::Keepalived => {
+            let lost = keepalived::lost(&config);
+            if !lost.is_empty() && !args.lossy {
+                bail!(
+                    "a keepalived.conf has no words for this; --lossy leaves it out:\n  {}",
+                    lost.join("\n  ")
+                );
+            }
+            lost.iter().for_each(|what| eprintln!("warning: left out: {what}"));
+            keepalived::write(&config)
+        }
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())

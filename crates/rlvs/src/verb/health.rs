@@ -40,6 +40,7 @@ pub fn print(out: &mut impl Write, health: &Value) -> Result<()> {
                 text(&server["server"]),
                 text(&server["reason"])
             )?;
+            agent(out, server)?;
             for check in list(server, "checks") {
                 let age = check["last_time"].as_f64().map_or_else(|| "not tried yet".to_owned(), ago);
                 let failures = match (&check["health"], check["failures"].as_u64()) {
@@ -50,6 +51,26 @@ pub fn print(out: &mut impl Write, health: &Value) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// What is known of a server's weight.
+fn agent(out: &mut impl Write, server: &Value) -> Result<()> {
+    for pin in list(server, "pinned") {
+        let service = pin["service"].as_str().unwrap_or_default();
+        writeln!(out, "    weight {} was set by hand in {service}, and is kept", pin["weight"])?;
+    }
+    let agent = &server["agent"];
+    let Some(name) = agent["agent"].as_str() else { return Ok(()) };
+    let age = agent["last_time"].as_f64().map_or_else(|| "not asked yet".to_owned(), ago);
+    let said = match (agent["answer_words"].as_str(), agent["error"].as_str()) {
+        (Some(words), _) => format!("says {words}"),
+        (_, Some(error)) => format!("does not answer ({} in a row): {error}", agent["missed"]),
+        _ => String::new(),
+    };
+    let average = agent["smoothed_percent"].as_f64().map_or(String::new(), |p| format!(", average {p:.0}%"));
+    let why = agent["why"].as_str().map_or(String::new(), |why| format!(" ({why})"));
+    writeln!(out, "    {name} {said}, {age}{average}, weight {}{why}", agent["weight"])?;
     Ok(())
 }
 

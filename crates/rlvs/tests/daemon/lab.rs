@@ -33,6 +33,13 @@ impl Farm {
         farm
     }
 
+    /// One whose configuration is TOML.
+    pub fn toml() -> Farm {
+        let mut farm = Farm::new();
+        farm.config.set_extension("toml");
+        farm
+    }
+
     pub fn start_server(&mut self, n: usize) {
         let host = self.lab.server(n);
         let mut command = host.command(RLVS);

@@ -21,7 +21,7 @@ mod service;
 mod tree;
 mod write;
 
-pub use write::write;
+pub use write::{lost, write};
 
 use super::model::Config;
 use super::report::{Diagnostic, Level, Report};

@@ -39,6 +39,19 @@ pub fn write(config: &Config) -> String {
     out.text
 }
 
+/// What a `keepalived.conf` has no words for, so that it is not in what [`write`] writes.
+pub fn lost(config: &Config) -> Vec<String> {
+    let mut lost = Vec::new();
+    for server in &config.virtual_servers {
+        let agents = server.agent != Agent::default()
+            || server.real_servers.iter().any(|real| real.agent != Agent::default());
+        if agents {
+            lost.push(format!("virtual_server {}: agent (dynamic weights)", server.service));
+        }
+    }
+    lost
+}
+
 struct Writer {
     text: String,
     depth: usize,

@@ -4,6 +4,7 @@
 //! said by the methods (`effective_…`), which know the defaults and that a checker inherits from its real server and that
 //! one from its virtual server. Times are [`Duration`]s. The words are keepalived's, as operators know them.
 
+mod agent;
 mod check;
 mod forwarding;
 mod global;
@@ -12,6 +13,7 @@ mod service;
 mod text;
 mod timing;
 
+pub use agent::{Agent, Asked, EffectiveAgent, Language};
 pub use check::{
     Check, CheckKind, Connect, DnsCheck, DnsType, FileCheck, FileWeight, HttpCheck, HttpVersion, MiscCheck,
     REGEX_OPTIONS, SmtpCheck, StatusCodes, TlsOptions, UdpCheck, Url,

@@ -1,8 +1,9 @@
 //! Real servers, the sorry server, and the scripts that are told of changes.
 
+use super::agent::{Agent, EffectiveAgent};
 use super::check::Check;
 use super::timing::Timing;
-use super::{Endpoint, Forwarding, VirtualServer, is_default};
+use super::{Endpoint, Forwarding, ServiceAddress, VirtualServer, is_default};
 use serde::{Deserialize, Serialize};
 
 /// `real_server ADDR [PORT] { … }`; also written as the defaults below a virtual server where it says so.
@@ -35,6 +36,9 @@ pub struct RealServer {
     pub virtualhost: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub timing: Timing,
+    /// Not in keepalived.conf.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub agent: Agent,
     /// All must pass; a server without any is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "check")]
     pub checks: Vec<Check>,
@@ -54,6 +58,7 @@ impl RealServer {
             notify_down: None,
             virtualhost: None,
             timing: Timing::default(),
+            agent: Agent::default(),
             checks: Vec::new(),
         }
     }
@@ -61,6 +66,16 @@ impl RealServer {
     /// Its own, that of the virtual server, or 1.
     pub fn effective_weight(&self, of: &VirtualServer) -> u32 {
         self.weight.or(of.weight).unwrap_or(1)
+    }
+
+    /// Who is asked for its weight, if anybody is.
+    pub fn effective_agent(&self, of: &VirtualServer) -> Option<EffectiveAgent> {
+        let service_port = match of.service {
+            ServiceAddress::Address(Endpoint { port, .. }) => port,
+            _ => 0,
+        };
+        let port = if self.address.port == 0 { service_port } else { self.address.port };
+        EffectiveAgent::of(Endpoint { port, ..self.address }, [&self.agent, &of.agent])
     }
 
     pub fn effective_method(&self, of: &VirtualServer) -> Forwarding {

@@ -163,6 +163,7 @@ impl<'a> Validation<'a> {
         self.scheduling(place, server);
         self.persistence(place, server);
         self.timing(place, &server.timing);
+        self.agent(place, &server.agent, None);
         self.weight(place, server.weight);
         self.quorum(place, server);
         if let Some(sorry) = &server.sorry_server {
@@ -172,6 +173,16 @@ impl<'a> Validation<'a> {
                 sorry.address,
                 sorry.method.unwrap_or(server.method),
                 "sorry server",
+            );
+        }
+        if server.agent != Agent::default()
+            && !server.agent.names_somebody()
+            && server.real_servers.iter().all(|real| real.effective_agent(server).is_none())
+        {
+            self.warn(
+                place,
+                "settings of agents, and no agent is asked",
+                "write agent.port, or leave them out",
             );
         }
         if server.real_servers.is_empty() && server.sorry_server.is_none() {

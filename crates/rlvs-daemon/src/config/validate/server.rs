@@ -3,6 +3,11 @@
 use super::*;
 use crate::config::pattern::Pattern;
 
+/// The shortest time between two questions to an agent.
+const MIN_ASKING: Duration = Duration::from_millis(100);
+/// As an answer may say at most.
+const MOST_PERCENT: u32 = 25_600;
+
 impl<'a> Validation<'a> {
     pub(super) fn real_server(
         &mut self,
@@ -20,6 +25,7 @@ impl<'a> Validation<'a> {
             let message = format!("the lower threshold {lower} is above the upper one, {upper}");
             self.warn(place, message, "exchange them, or leave the lower one out (3/4 of the upper)");
         }
+        self.agent(place, &real.agent, Some((server, real)));
         for (k, check) in real.checks.iter().enumerate() {
             self.check(Place::Check(i, j, k), server, real, check);
         }
@@ -134,6 +140,64 @@ impl<'a> Validation<'a> {
             || url.regex_max_offset.is_some();
         if url.regex.is_none() && of_regex {
             self.error(place, "settings of a regular expression without one", "write regex \"EXPRESSION\"");
+        }
+    }
+
+    /// Settings of dynamic weights, in a virtual server or in a real server of one.
+    pub(super) fn agent(&mut self, place: Place, agent: &Agent, of: Option<(&VirtualServer, &RealServer)>) {
+        let named = [agent.port.is_some(), agent.address.is_some(), agent.script.is_some()];
+        if named.iter().filter(|is_there| **is_there).count() > 1 {
+            self.error(place, "an agent with more than one of port, address and script", "one is asked");
+        }
+        if agent.port == Some(0) || agent.address.is_some_and(|at| at.port == 0) {
+            self.error(place, "an agent without a port", "3333 is that of rlvs realserver agent");
+        }
+        if agent.address.is_some() && of.is_none() {
+            let message =
+                "an agent's address in a virtual server: one agent would speak for all real servers";
+            self.error(place, message, "write a port there, or the address in each real server");
+        }
+        if agent.script.as_ref().is_some_and(|script| script.argv().is_empty()) {
+            self.error(place, "an agent's script without a program", "write script = { command = \"…\" }");
+        }
+        if agent.interval.is_some_and(|interval| interval < MIN_ASKING) {
+            self.error(place, "an agent's interval below 100 ms", "averages need no more; 2s is the default");
+        }
+        if agent.timeout == Some(Duration::ZERO) {
+            self.error(place, "an agent's timeout of 0", "nobody can answer in no time; 1s is the default");
+        }
+        for percent in [agent.floor_percent, agent.ceiling_percent].into_iter().flatten() {
+            if percent == 0 || percent > MOST_PERCENT {
+                let help = format!("1 to {MOST_PERCENT}; only an answer makes a weight 0");
+                self.error(place, format!("{percent} as a part of the weight in percent"), help);
+            }
+        }
+        if agent.hysteresis_percent.is_some_and(|percent| percent > 100) {
+            self.error(place, "a hysteresis above 100 %", "10 is the default");
+        }
+        if agent.missed == Some(0) {
+            self.error(place, "0 answers that may be missed", "1 is the least, 3 the default");
+        }
+        let Some((vs, real)) = of else { return };
+        match real.effective_agent(vs) {
+            Some(agent) if agent.floor_percent > agent.ceiling_percent => {
+                let (floor, ceiling) = (agent.floor_percent, agent.ceiling_percent);
+                self.error(
+                    place,
+                    format!("a floor of {floor} % above a ceiling of {ceiling} %"),
+                    "exchange them",
+                );
+            }
+            Some(_) if (1..10).contains(&real.effective_weight(vs)) => {
+                let weight = real.effective_weight(vs);
+                let message =
+                    format!("an agent for a server of weight {weight}, of which there are few parts");
+                self.warn(place, message, "write larger weights, such as 100; only ratios count");
+            }
+            None if real.agent != Agent::default() && real.agent.enabled != Some(false) => {
+                self.error(place, "an agent without port, address or script", "nobody would be asked");
+            }
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Virtual servers, and groups of addresses that share one.
 
+use super::agent::Agent;
 use super::server::{RealServer, Script, SorryServer};
 use super::text::as_string;
 use super::timing::Timing;
@@ -73,6 +74,9 @@ pub struct VirtualServer {
     pub virtualhost: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub timing: Timing,
+    /// Not in keepalived.conf.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub agent: Agent,
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "real_server")]
     pub real_servers: Vec<RealServer>,
 }
@@ -108,6 +112,7 @@ impl VirtualServer {
             sorry_server: None,
             virtualhost: None,
             timing: Timing::default(),
+            agent: Agent::default(),
             real_servers: Vec::new(),
         }
     }
