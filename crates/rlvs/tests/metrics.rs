@@ -5,6 +5,8 @@ mod common;
 use common::{Proto, Serving, cluster, real, rlvs, serve, try_as, wait_for, within};
 use rlvs::lab::client::{self, Connection};
 use rlvs::lab::{Topology, VIP};
+use rlvs_daemon::machine::Status;
+use rlvs_daemon::metrics::{Text, health};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -86,6 +88,10 @@ fn the_dashboard_shows_what_we_have() {
         let lab = cluster(Topology::Nat);
         serve(&lab, Proto::Tcp, 80, "rr", &[1]);
         let page = rlvs(lab.director(), "metrics");
+        // On the daemon's page there is the servers' health, too.
+        let mut health = Text::default();
+        health::tell(&Status { services: vec![], checks: 0 }, &mut health);
+        let page = page + &health.into_string();
         let ours: BTreeSet<&str> =
             page.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         for query in queries {

@@ -38,7 +38,7 @@ pub struct Wanted {
 /// Starts a drain, or goes on with one. `expires_templates` is the setting `expire_quiescent_template`: what becomes of
 /// templates is for the whole namespace.
 pub fn begin(
-    balancer: &mut impl Balancer,
+    balancer: &mut (impl Balancer + ?Sized),
     ledger: &mut Ledger,
     wanted: &Wanted,
     expires_templates: bool,
@@ -128,7 +128,7 @@ fn templates(key: &ServiceKey, asked: Option<Fate>, expires_templates: bool) -> 
 }
 
 fn quiesce(
-    balancer: &mut impl Balancer,
+    balancer: &mut (impl Balancer + ?Sized),
     ledger: &mut Ledger,
     drain: &Drain,
     before: &Destination,
@@ -144,7 +144,12 @@ fn quiesce(
 }
 
 /// Best effort: there is an error to tell already.
-fn take_back(balancer: &mut impl Balancer, ledger: &mut Ledger, drain: &Drain, before: &Destination) {
+fn take_back(
+    balancer: &mut (impl Balancer + ?Sized),
+    ledger: &mut Ledger,
+    drain: &Drain,
+    before: &Destination,
+) {
     if before.weight != 0 {
         let _ = balancer.edit_destination(&drain.service, before);
         let _ = ledger.forget(&drain.service, drain.addr, drain.port);
@@ -152,7 +157,11 @@ fn take_back(balancer: &mut impl Balancer, ledger: &mut Ledger, drain: &Drain, b
 }
 
 /// A look at what is not over yet. `noted` is what the ledger has now.
-pub fn look(balancer: &mut impl Balancer, noted: &[Drain], watch: &Watch) -> Result<Vec<(usize, Seen)>> {
+pub fn look(
+    balancer: &mut (impl Balancer + ?Sized),
+    noted: &[Drain],
+    watch: &Watch,
+) -> Result<Vec<(usize, Seen)>> {
     let mut connections = None;
     let mut all = vec![];
     for index in watch.open() {
@@ -179,7 +188,12 @@ pub fn look(balancer: &mut impl Balancer, noted: &[Drain], watch: &Watch) -> Res
 }
 
 /// Carries out what an event asks for; whether the destination was deleted.
-pub fn end(balancer: &mut impl Balancer, ledger: &mut Ledger, drain: &Drain, event: &Event) -> Result<bool> {
+pub fn end(
+    balancer: &mut (impl Balancer + ?Sized),
+    ledger: &mut Ledger,
+    drain: &Drain,
+    event: &Event,
+) -> Result<bool> {
     let mut removed = false;
     // It may have been undrained, or given a weight, since the look.
     let is_ours = ledger.find(&drain.service, drain.addr, drain.port).is_some();
@@ -195,7 +209,7 @@ pub fn end(balancer: &mut impl Balancer, ledger: &mut Ledger, drain: &Drain, eve
 
 /// Ends drains; an error if there is none of this server.
 pub fn undrain(
-    balancer: &mut impl Balancer,
+    balancer: &mut (impl Balancer + ?Sized),
     ledger: &mut Ledger,
     server: &RealServer,
     service: Option<&ServiceWord>,
@@ -224,7 +238,7 @@ pub fn undrain(
     Ok(done)
 }
 
-fn view(balancer: &mut impl Balancer, drain: &Drain) -> Result<Option<DestinationView>> {
+fn view(balancer: &mut (impl Balancer + ?Sized), drain: &Drain) -> Result<Option<DestinationView>> {
     let service = match balancer.service(&drain.service) {
         Ok(service) => service,
         Err(rlvs_control::Error::NoSuchService) => return Ok(None),
@@ -236,7 +250,7 @@ fn view(balancer: &mut impl Balancer, drain: &Drain) -> Result<Option<Destinatio
 
 /// The destinations that are meant; an error if there are none.
 fn find(
-    balancer: &mut impl Balancer,
+    balancer: &mut (impl Balancer + ?Sized),
     server: &RealServer,
     service: Option<&ServiceWord>,
 ) -> Result<Vec<(ServiceView, Destination)>> {

@@ -5,6 +5,7 @@ use super::spec::CheckSpec;
 use super::{CheckId, Time};
 use crate::config::diff::Change;
 use crate::config::model::{Endpoint, Protocol, Script, ServiceAddress, VirtualServer};
+use crate::drain;
 use rlvs_control::model::Timeouts;
 use serde::Serialize;
 use std::fmt;
@@ -111,6 +112,14 @@ pub enum What {
         service: String,
         suspended: bool,
     },
+    /// A drain that the daemon was asked for came to its end.
+    Drained {
+        service: String,
+        server: String,
+        #[serde(flatten)]
+        outcome: drain::Outcome,
+        removed: bool,
+    },
     Reloaded {
         orders: usize,
         checks_added: usize,
@@ -152,6 +161,16 @@ pub fn up_or_down(up: bool) -> &'static str {
     if up { "UP" } else { "DOWN" }
 }
 
+fn over(outcome: &drain::Outcome) -> String {
+    match outcome {
+        drain::Outcome::Empty => "nothing is left".into(),
+        drain::Outcome::Deadline { left } => format!("its time is up, and {left} are left"),
+        drain::Outcome::Undrained => "it was undrained".into(),
+        drain::Outcome::Overruled { weight } => format!("somebody set weight {weight}"),
+        drain::Outcome::Gone => "somebody deleted it".into(),
+    }
+}
+
 /// For the log.
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,6 +208,10 @@ impl fmt::Display for What {
                     f,
                     "server {server} of {service}: weight {weight} was set by hand, and its agent has its say again"
                 )
+            }
+            What::Drained { service, server, outcome, removed } => {
+                let removed = if *removed { ", and it was removed" } else { "" };
+                write!(f, "the drain of {server} in {service} is over: {}{removed}", over(outcome))
             }
             What::Suspended { service, suspended: true } => {
                 write!(f, "{service}: its address is not here, checks are suspended")

@@ -4,8 +4,9 @@
 //! (`_total` for what only grows, base units, one family for one thing); [`node`] tells the part that `node_exporter` knows
 //! of kernel IPVS under its names and labels, so that existing dashboards and alerts work. [`serve`] answers scrapes.
 //!
-//! Whoever has more to tell (a daemon its checks) adds families to the same [`Text`]. docs/metrics.md lists what is here.
+//! [`health`] is what a daemon adds on its own page. docs/metrics.md lists what is here.
 
+pub mod health;
 pub mod node;
 pub mod ours;
 pub mod serve;
@@ -14,6 +15,7 @@ mod text;
 pub use text::{Kind, Text};
 
 use crate::drain::Drain;
+use crate::machine;
 use rlvs_control::model::ServiceView;
 use rlvs_control::{Balancer, Director, Result, Status, Totals};
 
@@ -49,9 +51,17 @@ pub enum Names {
 
 /// The page that a scrape gets.
 pub fn render(snapshot: &Snapshot, names: Names) -> String {
+    render_with(snapshot, names, None)
+}
+
+/// Likewise, with what a daemon knows.
+pub fn render_with(snapshot: &Snapshot, names: Names, known: Option<&machine::Status>) -> String {
     let mut text = Text::default();
     if names != Names::Node {
         ours::tell(snapshot, &mut text);
+        if let Some(status) = known {
+            health::tell(status, &mut text);
+        }
     }
     if names != Names::Rlvs {
         node::tell(snapshot, &mut text);

@@ -1,16 +1,21 @@
-//! The API: JSON over HTTP on a Unix socket that only its owner can open.
+//! The API: JSON over HTTP on a Unix socket that only its owner can open; on TCP where that is asked for, and there only
+//! requests that read, unless it was said otherwise.
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /metrics`, `GET /metrics?names=rlvs` | the page for Prometheus |
 //! | `GET /v1/status` | services, servers, checks |
 //! | `GET /v1/events` | events as they happen, a JSON object in each line |
+//! | `POST /v1/drain`, `POST /v1/undrain` | what is drained, or was |
 //! | `POST /v1/reload`, `POST /v1/reload?dry_run=1` | what changed, or would |
 //!
 //! A further request is a line in [`answer`] and, if the loop has to answer it, a variant of [`Request`].
 
+use super::drains;
+use crate::metrics::Names;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Channel, Full};
+use http_body_util::{BodyExt, Channel, Full, Limited};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
@@ -21,13 +26,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 /// What the loop answers.
 pub enum Request {
     Status(oneshot::Sender<Value>),
     Reload { dry_run: bool, reply: oneshot::Sender<(StatusCode, Value)> },
+    Drain(drains::Asked, oneshot::Sender<(StatusCode, Value)>),
+    Metrics(Names, oneshot::Sender<Result<String, String>>),
 }
 
 /// What a connection needs.
@@ -35,12 +43,16 @@ pub enum Request {
 pub struct Api {
     pub requests: mpsc::Sender<Request>,
     pub events: broadcast::Sender<Arc<str>>,
+    /// May requests change something?
+    pub changes: bool,
 }
 
-/// Connections at a time.
+/// Connections at a time, of each socket.
 const MAX_CONNECTIONS: usize = 64;
 /// For a request's head to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a request's body.
+const MAX_BODY: usize = 16 << 10;
 
 /// A socket of mode 0600, in place of one that a dead daemon left.
 pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
@@ -56,12 +68,34 @@ pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-pub async fn serve(listener: UnixListener, api: Api) {
+/// Where clients come in.
+pub trait Door: Send + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<TcpStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+pub async fn serve(door: impl Door, api: Api) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match door.next().await {
+            Ok(stream) => {
                 let api = api.clone();
                 tokio::spawn(async move {
                     connection(stream, api).await;
@@ -74,7 +108,7 @@ pub async fn serve(listener: UnixListener, api: Api) {
     }
 }
 
-async fn connection(stream: UnixStream, api: Api) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, api: Api) {
     let service = service_fn(move |request| {
         let api = api.clone();
         async move { Ok::<_, Infallible>(answer(request, api).await) }
@@ -88,7 +122,37 @@ async fn connection(stream: UnixStream, api: Api) {
 type Body = BoxBody<Bytes, Infallible>;
 
 async fn answer(request: hyper::Request<Incoming>, api: Api) -> Response<Body> {
+    let changing = request.method() != Method::GET;
+    if changing && !api.changes {
+        let why = "here requests only read; the daemon's socket takes others, and so does this port with --allow-changes";
+        return refusal(StatusCode::FORBIDDEN, why.into());
+    }
+    // A page in the operator's browser must not have its way.
+    if changing && request.headers().contains_key(hyper::header::ORIGIN) {
+        return refusal(StatusCode::FORBIDDEN, "a page of another origin changes nothing here".into());
+    }
     match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => metrics(request.uri().query(), &api).await,
+        (&Method::POST, path @ ("/v1/drain" | "/v1/undrain")) => {
+            let undrain = path == "/v1/undrain";
+            let body = Limited::new(request.into_body(), MAX_BODY).collect();
+            let body = match tokio::time::timeout(PATIENCE, body).await {
+                Ok(Ok(body)) => body.to_bytes(),
+                _ => {
+                    let why = format!("a body of at most {MAX_BODY} bytes was to come within {PATIENCE:?}");
+                    return refusal(StatusCode::BAD_REQUEST, why);
+                }
+            };
+            let asked = match drains::read(&body, undrain) {
+                Ok(asked) => asked,
+                Err(error) => return refusal(StatusCode::BAD_REQUEST, error),
+            };
+            let (reply, done) = oneshot::channel();
+            match ask(&api, Request::Drain(asked, reply), done).await {
+                Some((status, value)) => json_response(status, &value),
+                None => stopping(),
+            }
+        }
         (&Method::GET, "/v1/status") => {
             let (reply, status) = oneshot::channel();
             match ask(&api, Request::Status(reply), status).await {
@@ -114,13 +178,37 @@ async fn answer(request: hyper::Request<Incoming>, api: Api) -> Response<Body> {
                 None => stopping(),
             }
         }
-        (_, "/v1/status" | "/v1/events") => refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET".into()),
-        (_, "/v1/reload") => refusal(StatusCode::METHOD_NOT_ALLOWED, "only POST".into()),
-        // GET /metrics and POST /v1/drain belong here.
+        (_, "/metrics" | "/v1/status" | "/v1/events") => {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET".into())
+        }
+        (_, "/v1/reload" | "/v1/drain" | "/v1/undrain") => {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only POST".into())
+        }
         (_, path) => {
-            let there = "there are /v1/status, /v1/events and /v1/reload";
+            let there = "there are /metrics, /v1/status, /v1/events, /v1/reload, /v1/drain and /v1/undrain";
             refusal(StatusCode::NOT_FOUND, format!("nothing is at {path:?}; {there}"))
         }
+    }
+}
+
+async fn metrics(query: Option<&str>, api: &Api) -> Response<Body> {
+    let names = match query {
+        None | Some("" | "names=both") => Names::Both,
+        Some("names=rlvs") => Names::Rlvs,
+        Some("names=node") => Names::Node,
+        Some(other) => {
+            let why = format!("unknown query {other:?}; names=rlvs, names=node and names=both are known");
+            return refusal(StatusCode::BAD_REQUEST, why);
+        }
+    };
+    let (reply, page) = oneshot::channel();
+    match ask(api, Request::Metrics(names, reply), page).await {
+        Some(Ok(page)) => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            response(StatusCode::OK, kind, Full::new(Bytes::from(page)).boxed())
+        }
+        Some(Err(error)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error),
+        None => stopping(),
     }
 }
 

@@ -10,8 +10,13 @@ const MAX_ANSWER: u64 = 256 << 20;
 
 /// Status and body. HTTP/1.0, so the answer ends with the connection.
 pub fn ask(socket: &Path, method: &str, path: &str) -> Result<(u16, String)> {
+    ask_with(socket, method, path, "")
+}
+
+/// Likewise, with a body.
+pub fn ask_with(socket: &Path, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = connect(socket)?;
-    write!(stream, "{method} {path} HTTP/1.0\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
     let mut reader = BufReader::new(stream.take(MAX_ANSWER));
     let status = head(&mut reader)?;
     let mut body = String::new();

@@ -20,6 +20,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
@@ -80,7 +81,13 @@ pub async fn run(
     let listener = api::listen(&socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
     let (requests, mut requested) = mpsc::channel(16);
     let (events, _) = broadcast::channel(1024);
-    tokio::spawn(api::serve(listener, Api { requests, events: events.clone() }));
+    let api = Api { requests, events: events.clone(), changes: true };
+    for addr in &options.listen {
+        let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen at {addr}"))?;
+        eprintln!("http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(api::serve(listener, Api { changes: options.allow_changes, ..api.clone() }));
+    }
+    tokio::spawn(api::serve(listener, api));
     let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let machine = Machine::start(config, &place.recall(), &found, addresses(), clock.now(), seed());
@@ -133,6 +140,7 @@ pub async fn run(
                 }
             }
             Some(done) = daemon.hands.done.recv() => daemon.done(done),
+            Some(what) = daemon.hands.told.recv() => daemon.machine.event(clock.now(), what),
             () = sleep_until(due_at), if due.is_some() => daemon.start_checks(),
             Some(request) = requested.recv() => daemon.request(request),
             Some(loaded) = loads.recv() => daemon.loaded(loaded),
@@ -285,6 +293,10 @@ impl Daemon {
                 status["pid"] = json!(std::process::id());
                 status["config"] = json!(self.options.config.display().to_string());
                 let _ = reply.send(status);
+            }
+            Request::Drain(asked, reply) => self.hands.give(Job::Drain(asked, reply)),
+            Request::Metrics(names, reply) => {
+                self.hands.give(Job::Metrics(Box::new(self.machine.status()), names, reply));
             }
             Request::Reload { dry_run, reply } => self.ask(Ask { dry_run, reply: Some(reply) }),
         }

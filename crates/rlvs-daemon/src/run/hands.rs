@@ -5,21 +5,26 @@
 //! A destination that is drained keeps weight 0 ([`drain`](crate::drain)); the weight it would have goes into the ledger,
 //! which is held while orders are given.
 
-use super::Open;
+use super::drains::{self, Drains};
 use super::place::Place;
+use super::{Hand, Open};
 use crate::config::diff::Change;
 use crate::config::rules::Rule;
-use crate::drain::Ledger;
-use crate::machine::{Memory, Output, Overruled};
+use crate::drain::{Ledger, ledger};
+use crate::machine::{Memory, Output, Overruled, Status, What};
+use crate::metrics::{Names, render_with};
 use anyhow::{Context, Result, anyhow};
+use hyper::StatusCode;
 use nix::fcntl::Flock;
+use rlvs_control::bpffs;
 use rlvs_control::model::{Destination, ServiceKey};
-use rlvs_control::{Balancer, bpffs};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
-use tokio::sync::mpsc as channel;
+use std::time::Duration;
+use tokio::sync::{mpsc as channel, oneshot};
 
 pub enum Job {
     /// Orders, `Clear` and `SetTimeouts`; other outputs are not for the hands.
@@ -31,6 +36,10 @@ pub enum Job {
     Remember(Box<Memory>),
     Look,
     Forget,
+    /// For somebody who waits for it himself.
+    Drain(drains::Asked, oneshot::Sender<(StatusCode, Value)>),
+    /// The page for Prometheus.
+    Metrics(Box<Status>, Names, oneshot::Sender<Result<String, String>>),
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +57,8 @@ pub struct Done {
 pub struct Hands {
     jobs: mpsc::Sender<Job>,
     pub done: channel::UnboundedReceiver<Done>,
+    /// What came of drains.
+    pub told: channel::UnboundedReceiver<What>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -76,6 +87,7 @@ pub fn start(
 ) -> Result<(Hands, Vec<Rule>, Place)> {
     let (jobs, orders) = mpsc::channel();
     let (report, done) = channel::unbounded_channel();
+    let (tell, told) = channel::unbounded_channel();
     let (ready, began) = mpsc::channel();
     let work = move || {
         let prepared = prepare(open, namespace, directory);
@@ -89,18 +101,70 @@ pub fn start(
                 return;
             }
         };
-        for job in orders {
-            let answers = !matches!(job, Job::Remember(_) | Job::Forget);
-            let done = carry_out(&open, &place, job);
-            if answers && report.send(done).is_err() {
-                return;
+        let mut drains = Drains::default();
+        loop {
+            let job =
+                match drains.pause().map_or_else(|| Ok(orders.recv().ok()), |pause| wait(&orders, pause)) {
+                    Ok(Some(job)) => job,
+                    Ok(None) => return,
+                    Err(()) => {
+                        look_at_drains(&open, &mut drains, &tell);
+                        continue;
+                    }
+                };
+            match job {
+                Job::Drain(asked, reply) => {
+                    let _ = reply.send(drain(&open, &mut drains, asked));
+                }
+                Job::Metrics(status, names, reply) => {
+                    let _ = reply.send(metrics(&open, &status, names).map_err(|error| format!("{error:#}")));
+                }
+                job => {
+                    let answers = !matches!(job, Job::Remember(_) | Job::Forget);
+                    let done = carry_out(&open, &place, job);
+                    if answers && report.send(done).is_err() {
+                        return;
+                    }
+                }
             }
         }
     };
     let thread =
         thread::Builder::new().name("director".into()).spawn(work).context("cannot start a thread")?;
     let (found, place) = began.recv().map_err(|_| anyhow!("the director's thread ended"))??;
-    Ok((Hands { jobs, done, thread: Some(thread) }, found, place))
+    Ok((Hands { jobs, done, told, thread: Some(thread) }, found, place))
+}
+
+/// A job, or none: nobody gives any more. `Err` when the time is up.
+fn wait(jobs: &mpsc::Receiver<Job>, pause: Duration) -> Result<Option<Job>, ()> {
+    match jobs.recv_timeout(pause) {
+        Ok(job) => Ok(Some(job)),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(()),
+    }
+}
+
+fn drain(open: &Open, drains: &mut Drains, asked: drains::Asked) -> (StatusCode, Value) {
+    match open() {
+        Ok(mut director) => drains.carry_out(director.as_mut(), asked),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": error.to_string() })),
+    }
+}
+
+fn look_at_drains(open: &Open, drains: &mut Drains, tell: &channel::UnboundedSender<What>) {
+    let looked = open()
+        .map_err(|e| e.to_string())
+        .and_then(|mut director| drains.look(director.as_mut()).map_err(|e| e.to_string()));
+    match looked {
+        // Nobody listens when the daemon ends.
+        Ok(told) => told.into_iter().for_each(|what| drop(tell.send(what))),
+        Err(error) => eprintln!("drains cannot be looked at: {error}"),
+    }
+}
+
+fn metrics(open: &Open, status: &Status, names: Names) -> Result<String> {
+    let drains = ledger::peek(bpffs::netns_cookie()?)?;
+    Ok(render_with(&open()?.snapshot(drains)?, names, Some(status)))
 }
 
 type Prepared = (Open, Vec<Rule>, Place, Flock<File>);
@@ -114,7 +178,7 @@ fn prepare(open: Open, namespace: Option<File>, directory: Option<PathBuf>) -> R
         None => Place::of_this_namespace()?,
     };
     let lock = place.take()?;
-    let (ledger, problem) = ledger();
+    let (ledger, problem) = open_ledger();
     if let Some(problem) = problem {
         eprintln!("{problem}");
     }
@@ -131,6 +195,7 @@ fn carry_out(open: &Open, place: &Place, job: Job) -> Done {
             Ok(())
         }
         Job::Look => look(open, &mut done),
+        Job::Drain(..) | Job::Metrics(..) => Ok(()),
         Job::Orders { memory, outputs } => {
             // Without a memory the next daemon knows less; that is no reason to leave a dead server in.
             done.problems.extend(place.remember(&memory).err().map(|error| format!("{error:#}")));
@@ -142,14 +207,14 @@ fn carry_out(open: &Open, place: &Place, job: Job) -> Done {
 }
 
 fn look(open: &Open, done: &mut Done) -> Result<()> {
-    let (ledger, problem) = ledger();
+    let (ledger, problem) = open_ledger();
     done.problems.extend(problem);
     done.found = Some(rules(open()?.as_mut(), ledger.as_ref())?);
     Ok(())
 }
 
 /// Who is drained. A ledger that cannot be read must not keep dead servers in the rules.
-fn ledger() -> (Option<Ledger>, Option<String>) {
+fn open_ledger() -> (Option<Ledger>, Option<String>) {
     let opened = bpffs::netns_cookie()
         .map_err(|error| error.to_string())
         .and_then(|cookie| Ledger::open(cookie).map_err(|error| error.to_string()));
@@ -171,7 +236,7 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
             return Err(error.into());
         }
     };
-    let (mut ledger, problem) = ledger();
+    let (mut ledger, problem) = open_ledger();
     done.problems.extend(problem);
     for output in outputs {
         let worked = match output {
@@ -228,7 +293,7 @@ fn heeding(order: &Change, ledger: Option<&mut Ledger>, problems: &mut Vec<Strin
     })
 }
 
-fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()> {
+fn give(balancer: &mut dyn Hand, order: &Change) -> rlvs_control::Result<()> {
     match order {
         Change::AddService(service) => balancer.add_service(service),
         Change::EditService(service) => balancer.edit_service(service),
@@ -244,7 +309,7 @@ fn give(balancer: &mut dyn Balancer, order: &Change) -> rlvs_control::Result<()>
 /// A weight that is to be changed only if it is what it was: is it another? A drained destination has the one that it
 /// will have.
 fn overruled(
-    balancer: &mut dyn Balancer,
+    balancer: &mut dyn Hand,
     ledger: Option<&Ledger>,
     order: &Change,
 ) -> rlvs_control::Result<Option<Overruled>> {
@@ -266,7 +331,7 @@ fn meant(key: &ServiceKey, d: Destination, ledger: Option<&Ledger>) -> Destinati
 }
 
 /// The rules, a drained destination with the weight that it has when it is undrained.
-fn rules(balancer: &mut dyn Balancer, ledger: Option<&Ledger>) -> rlvs_control::Result<Vec<Rule>> {
+fn rules(balancer: &mut dyn Hand, ledger: Option<&Ledger>) -> rlvs_control::Result<Vec<Rule>> {
     let views = balancer.services()?.into_iter();
     Ok(views
         .map(|view| {

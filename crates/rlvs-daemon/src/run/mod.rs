@@ -5,7 +5,8 @@
 //!   place        the directory below /run: lock, memory, socket
 //!   hands        a thread that holds the director and carries out orders
 //!   daemon       the loop: timers, outcomes, requests, signals go into the machine; what it says is done
-//!   api          JSON over a Unix socket
+//!   api          JSON over a Unix socket, and over TCP where that is asked for
+//!   drains       what the API drains and undrains
 //!   scripts      notify scripts and MISC_CHECK, as the configured user
 //!   pipe         notify_fifo
 //!   systemd      READY=1
@@ -18,6 +19,7 @@ mod api;
 pub mod client;
 mod clock;
 mod daemon;
+mod drains;
 mod hands;
 mod pipe;
 pub mod place;
@@ -30,11 +32,14 @@ use crate::config::model::Config;
 use crate::config::report::Report;
 use crate::config::source::Disk;
 use crate::config::{Format, load};
+use crate::drain::Drain;
+use crate::metrics::Snapshot;
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 use place::Place;
-use rlvs_control::Balancer;
+use rlvs_control::{Balancer, Director};
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// What `rlvs daemon` was told.
@@ -48,12 +53,33 @@ pub struct Options {
     pub socket: Option<PathBuf>,
     /// The daemon's directory; that of the network namespace, if not given.
     pub directory: Option<PathBuf>,
+    /// Where the API listens besides.
+    pub listen: Vec<SocketAddr>,
+    /// There, too, requests may change something.
+    pub allow_changes: bool,
     /// At the end the rules stay.
     pub leave_rules: bool,
 }
 
+/// What the daemon needs of a director.
+pub trait Hand: Balancer {
+    fn snapshot(&mut self, drains: Vec<Drain>) -> rlvs_control::Result<Snapshot>;
+    /// The setting `expire_quiescent_template`.
+    fn expires_templates(&mut self) -> rlvs_control::Result<bool>;
+}
+
+impl Hand for Director {
+    fn snapshot(&mut self, drains: Vec<Drain>) -> rlvs_control::Result<Snapshot> {
+        Snapshot::take(self, drains)
+    }
+
+    fn expires_templates(&mut self) -> rlvs_control::Result<bool> {
+        Ok(self.sysctl("expire_quiescent_template")?.value == [1])
+    }
+}
+
 /// Opens the director of the calling thread's network namespace.
-pub type Open = Box<dyn Fn() -> rlvs_control::Result<Box<dyn Balancer>> + Send>;
+pub type Open = Box<dyn Fn() -> rlvs_control::Result<Box<dyn Hand>> + Send>;
 
 /// Runs until it is told to stop.
 pub fn run(options: Options, open: Open) -> Result<()> {

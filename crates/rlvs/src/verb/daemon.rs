@@ -2,11 +2,12 @@
 
 use super::config::Form;
 use anyhow::{Context, Result, bail};
-use rlvs_control::{Balancer, Director};
+use rlvs_control::Director;
 use rlvs_daemon::config::Format;
-use rlvs_daemon::run::{self, Options, client};
+use rlvs_daemon::run::{self, Hand, Options, client};
 use serde_json::Value;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -23,6 +24,12 @@ pub struct Args {
     /// Where to answer requests [default: daemon.sock below /run/rlvs/, in the directory of this network namespace]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Answer requests at this address, too, those that only read: /metrics, /v1/status, /v1/events; may be given again
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// There, too, answer requests that change something: whoever reaches the port can drain and reload
+    #[arg(long, requires = "listen")]
+    allow_changes: bool,
     /// At the end leave the rules as they are
     #[arg(long, short = 'I')]
     dont_release_ipvs: bool,
@@ -38,9 +45,11 @@ pub fn run(args: Args) -> Result<()> {
         config_id,
         socket: args.socket,
         directory: None,
+        listen: args.listen,
+        allow_changes: args.allow_changes,
         leave_rules: args.dont_release_ipvs,
     };
-    run::run(options, Box::new(|| Ok(Box::new(Director::here()?) as Box<dyn Balancer>)))
+    run::run(options, Box::new(|| Ok(Box::new(Director::here()?) as Box<dyn Hand>)))
 }
 
 #[derive(clap::Args)]
