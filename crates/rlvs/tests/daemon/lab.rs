@@ -100,6 +100,11 @@ impl Farm {
         self.daemon = Some(director.start(command).expect("a daemon"));
     }
 
+    /// Nobody has ended the daemon.
+    pub fn runs(&self) -> bool {
+        self.daemon.is_some()
+    }
+
     /// The health part of `rlvs status --json`.
     pub fn try_health(&self) -> Option<Value> {
         let status = common::rlvs(self.lab.director(), "status --json");
