@@ -78,6 +78,10 @@ pub struct Machine {
     table: HashMap<ServiceKey, Rule>,
     /// Those of them that the configuration has no more.
     gone: Vec<ServiceKey>,
+    /// Those whose deletion is among the orders that were taken last: ours until that is done.
+    leaving: Vec<ServiceKey>,
+    /// Orders failed, and it is not known which rules there are.
+    unsure: bool,
     /// Virtual servers whose rules must be looked through.
     dirty: BTreeSet<usize>,
     look_again: Option<Time>,
@@ -155,6 +159,8 @@ impl Machine {
             virtuals: Vec::new(),
             table: HashMap::new(),
             gone: Vec::new(),
+            leaving: Vec::new(),
+            unsure: false,
             dirty: BTreeSet::new(),
             look_again: None,
             local,
@@ -220,13 +226,15 @@ impl Machine {
             (self.dirty, self.gone) = (dirty, gone);
             self.gone.retain(|key| self.table.contains_key(key));
         }
+        self.unsure = found.is_none();
         self.look_again = Some(now + LOOK_AGAIN);
     }
 
     /// The rules that are there, of all services.
     pub fn observed(&mut self, found: &[Rule]) {
-        let ours: Vec<ServiceKey> = self.table.keys().copied().collect();
+        let ours: Vec<ServiceKey> = self.table.keys().chain(&self.leaving).copied().collect();
         self.observe(found, &ours);
+        self.unsure = false;
     }
 
     fn observe(&mut self, found: &[Rule], ours: &[ServiceKey]) {
@@ -285,8 +293,12 @@ impl Machine {
         if !self.dirty.is_empty() {
             self.before.clear();
         }
+        if !self.unsure {
+            self.leaving.clear();
+        }
         for key in std::mem::take(&mut self.gone) {
             self.table.remove(&key);
+            self.leaving.push(key);
             orders.push(Change::DeleteService(key));
         }
         for i in std::mem::take(&mut self.dirty) {
@@ -306,7 +318,7 @@ impl Machine {
     /// What the next daemon must know.
     pub fn memory(&self) -> Memory {
         let tried = self.checks.values().filter(|check| check.state.last.is_some());
-        let mut services: Vec<ServiceKey> = self.table.keys().copied().collect();
+        let mut services: Vec<ServiceKey> = self.table.keys().chain(&self.leaving).copied().collect();
         services.extend(self.services().map(|s| s.key).filter(|key| !self.table.contains_key(key)));
         Memory {
             version: VERSION,

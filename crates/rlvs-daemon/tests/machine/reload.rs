@@ -96,6 +96,23 @@ fn orders_that_fail_are_tried_again() {
 }
 
 #[test]
+fn a_deletion_that_fails_is_tried_again() {
+    let one = one_service("", &[TCP]);
+    let mut w = World::new(&format!("{one}{}", one.replace("192.0.2.1", "192.0.2.2")));
+    // The director cannot even be asked which rules there are.
+    let found: Vec<_> = w.rules.values().cloned().collect();
+    w.machine.reload(config(&one), &found, w.now);
+    w.machine.take();
+    w.machine.orders_failed(&[], None, w.now);
+    w.broken = true;
+    w.run(8.0);
+    assert_eq!(w.rules.len(), 2);
+    w.broken = false;
+    w.run(10.0);
+    assert_eq!(w.rules.keys().collect::<Vec<_>>(), ["TCP 192.0.2.1:80"]);
+}
+
+#[test]
 fn a_thousand_services_and_ten_changes() {
     let text = |changed: usize| {
         let mut text = String::new();

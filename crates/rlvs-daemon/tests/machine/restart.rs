@@ -1,7 +1,7 @@
 //! The daemon dies and another one begins: rules that are right are not touched, and what was known is known.
 
-use super::world::{TCP, World, one_service};
-use rlvs_daemon::machine::Memory;
+use super::world::{TCP, World, config, one_service};
+use rlvs_daemon::machine::{Memory, Output};
 
 /// As it is written to a file and read again.
 fn through_a_file(memory: &Memory) -> Memory {
@@ -37,6 +37,24 @@ fn a_service_that_left_the_configuration_meanwhile_is_removed() {
     assert_eq!(next.rules.keys().collect::<Vec<_>>(), ["TCP 192.0.2.1:80"]);
     let forgetful = World::started(w.now, &one, &Memory::default(), w.rules.clone(), 2);
     assert_eq!(forgetful.rules.len(), 2, "what nobody knows of is somebody else's");
+}
+
+/// What is written before the orders still has the services that they delete: only a few of them may come to it.
+#[test]
+fn killed_while_it_deletes_services_it_has_them_deleted_by_the_next() {
+    let one = one_service("", &[TCP]);
+    let two = format!("{one}{}", one.replace("192.0.2.1", "192.0.2.2"));
+    let mut w = World::new(&two);
+    let found: Vec<_> = w.rules.values().cloned().collect();
+    w.machine.reload(config(&one), &found, w.now);
+    let orders = w.machine.take();
+    let memory = through_a_file(&w.machine.memory());
+    assert!(matches!(&orders[0], Output::Orders(orders) if orders.len() == 1));
+    let next = World::started(w.now, &one, &memory, w.rules.clone(), 2);
+    assert_eq!(next.rules.keys().collect::<Vec<_>>(), ["TCP 192.0.2.1:80"]);
+    // When it is done, they are nobody's.
+    w.carry_out();
+    assert_eq!(w.machine.memory().services.len(), 1);
 }
 
 /// Rules made by hand or by keepalived are taken over without being made anew.
