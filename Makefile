@@ -18,7 +18,9 @@ help:
 demo: root
 	$(CARGO) run --release --package rlvs -- demo $(DEMO)
 
+# The real keepalived does VRRP beside our daemon; systemd reads our unit.
 test: root
+	command -v keepalived >/dev/null && command -v systemd-analyze >/dev/null || .ci/apt-install keepalived systemd
 	$(CARGO) test --workspace
 
 check:

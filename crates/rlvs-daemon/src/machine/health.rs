@@ -6,30 +6,48 @@ use crate::config::rules;
 use verdict::{effective_weight, verdict};
 
 impl Machine {
-    /// A check was tried.
-    pub fn finished(&mut self, id: CheckId, outcome: Outcome, now: Time) {
-        let Some(check) = self.checks.get_mut(&id).filter(|check| check.trying) else { return };
+    /// A check was tried. Says whether that told anything new, beyond its time.
+    pub fn finished(&mut self, id: CheckId, outcome: Outcome, now: Time) -> bool {
+        let Some(check) = self.checks.get_mut(&id).filter(|check| check.trying) else { return false };
         if self.stopped {
-            return;
+            return false;
         }
         check.trying = false;
-        let before = (check.state.health, check.state.weight);
+        let before = Known::of(&check.state);
         let wait = check.state.judge(&check.spec, verdict(&check.spec, outcome), now);
-        let after = (check.state.health, check.state.weight);
+        let (spec, after) = (Arc::clone(&check.spec), Known::of(&check.state));
+        let news = (before.health, before.weight) != (after.health, after.weight);
+        // Of ten thousand checks a second nearly all end here.
         let reason = check.state.last.as_ref().and_then(|last| last.reason.clone());
-        let (server, label) = (check.spec.server.to_string(), check.spec.label());
-        let (log_all, users) = (check.spec.log_all_failures, check.users.clone());
-        if let Some(reason) = reason.clone().filter(|_| log_all) {
-            self.event(now, What::TryFailed { server: server.clone(), check: label.clone(), reason });
-        }
-        if before.0 != after.0 {
-            self.event(now, What::Check { server, check: label, health: after.0, reason });
-        }
-        if before != after {
-            users.into_iter().for_each(|(i, j)| self.refresh_server(i, j, now));
+        if news || reason.is_some() {
+            self.finished_with(id, &spec, reason, before, now);
         }
         if self.is_active(id) {
             self.schedule(id, now + wait);
+        }
+        before != after
+    }
+
+    /// It failed, or is not what it was before.
+    fn finished_with(
+        &mut self,
+        id: CheckId,
+        spec: &CheckSpec,
+        reason: Option<String>,
+        before: Known,
+        now: Time,
+    ) {
+        let Some(check) = self.checks.get(&id) else { return };
+        let (health, weight, users) = (check.state.health, check.state.weight, check.users.clone());
+        let (server, check) = (spec.server.to_string(), spec.label());
+        if let Some(reason) = reason.clone().filter(|_| spec.log_all_failures) {
+            self.event(now, What::TryFailed { server: server.clone(), check: check.clone(), reason });
+        }
+        if before.health != health {
+            self.event(now, What::Check { server, check, health, reason });
+        }
+        if (before.health, before.weight) != (health, weight) {
+            users.into_iter().for_each(|(i, j)| self.refresh_server(i, j, now));
         }
     }
 
@@ -198,6 +216,21 @@ impl Machine {
         if self.config.global.notify_fifo.is_some() {
             self.out.push(Output::Fifo(line));
         }
+    }
+}
+
+/// What a try may change in a check, but for its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known {
+    health: Health,
+    weight: Option<Said>,
+    failures: u32,
+    step: usize,
+}
+
+impl Known {
+    fn of(state: &CheckState) -> Known {
+        Known { health: state.health, weight: state.weight, failures: state.failures, step: state.step }
     }
 }
 

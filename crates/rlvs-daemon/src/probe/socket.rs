@@ -5,11 +5,24 @@ use crate::machine::CheckSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// A connection, established.
 pub async fn tcp(spec: &CheckSpec) -> Result<TcpStream, Reason> {
     let socket = prepared(spec, Type::STREAM, Some(Protocol::TCP)).map_err(|e| format!("a socket: {e}"))?;
+    connected(spec, socket).await
+}
+
+/// TCP_CHECK: a connection, established and at once reset. Neither side waits for the other to say goodbye, and none of
+/// ten thousand connections a second is remembered for a minute (TIME_WAIT).
+pub async fn reach(spec: &CheckSpec) -> Result<(), Reason> {
+    let socket = prepared(spec, Type::STREAM, Some(Protocol::TCP))
+        .and_then(|socket| socket.set_linger(Some(Duration::ZERO)).map(|()| socket));
+    connected(spec, socket.map_err(|e| format!("a socket: {e}"))?).await.map(drop)
+}
+
+async fn connected(spec: &CheckSpec, socket: Socket) -> Result<TcpStream, Reason> {
     step(spec, "connecting", TcpSocket::from_std_stream(socket.into()).connect(target(spec))).await
 }
 
@@ -28,8 +41,7 @@ pub fn target(spec: &CheckSpec) -> SocketAddr {
 /// A socket that is bound and marked as it should be, and does not block.
 pub fn prepared(spec: &CheckSpec, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
     let connect = &spec.connect;
-    let socket = Socket::new(Domain::for_address(target(spec)), kind, protocol)?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(target(spec)), kind.nonblocking(), protocol)?;
     if let Some(mark) = connect.fwmark {
         socket.set_mark(mark)?;
     }

@@ -255,3 +255,93 @@ fn response(status: StatusCode, content_type: &'static str, body: Body) -> Respo
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, value);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{Read, Write};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+
+    /// An API that knows nothing and reloads nothing, served until the tests end.
+    static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::temp_dir().join(format!("rlvs-api-{}.sock", std::process::id()));
+        let (shown, listening) = (path.clone(), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = listen(&path).unwrap();
+                let (requests, mut requested) = mpsc::channel(1);
+                tokio::spawn(serve(listener, Api { requests, events: broadcast::channel(1).0 }));
+                listening.0.send(()).unwrap();
+                while let Some(request) = requested.recv().await {
+                    match request {
+                        Request::Status(reply) => drop(reply.send(json!("fine"))),
+                        Request::Reload { reply, .. } => drop(reply.send((StatusCode::OK, json!("done")))),
+                    }
+                }
+            })
+        });
+        listening.1.recv().unwrap();
+        shown
+    });
+
+    fn say(bytes: &[u8]) -> String {
+        let mut stream = UnixStream::connect(&*SOCKET).unwrap();
+        stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
+        // It may have had enough before the end.
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
+            _ => String::from_utf8_lossy(&answer).into_owned(),
+        }
+    }
+
+    fn requests() -> impl Strategy<Value = Vec<u8>> {
+        let words = &[
+            "GET ",
+            "POST ",
+            "/v1/status",
+            "/v1/reload",
+            "/v1/events",
+            "?dry_run=1",
+            "?",
+            " HTTP/1.1\r\n",
+            " HTTP/1.0\r\n",
+            "Host: x\r\n",
+            "Content-Length: 7\r\n",
+            "Content-Length: -7\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Expect: 100-continue\r\n",
+            "Connection: upgrade\r\nUpgrade: h2c\r\n",
+            "\r\n",
+            "\r\n\r\n",
+            "ffffffffffffffff\r\n",
+            "{}",
+        ][..];
+        let word = prop_oneof![
+            8 => proptest::sample::select(words).prop_map(|word| word.as_bytes().to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 0..40),
+            1 => (any::<u8>(), 1..40_000usize).prop_map(|(byte, times)| vec![byte; times]),
+        ];
+        proptest::collection::vec(word, 0..14).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// It is answered or ended; and the next who asks is answered.
+        #[test]
+        fn any_call(bytes in requests()) {
+            let answer = say(&bytes);
+            prop_assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{answer}");
+            let good = say(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            prop_assert!(good.starts_with("HTTP/1.1 200 ") && good.ends_with("\"fine\"\n"), "{good}");
+        }
+    }
+}

@@ -186,8 +186,7 @@ impl Daemon {
     }
 
     fn finished(&mut self, id: CheckId, outcome: Outcome) {
-        self.machine.finished(id, outcome, self.clock.now());
-        self.unwritten = true;
+        self.unwritten |= self.machine.finished(id, outcome, self.clock.now());
     }
 
     /// Has the hands do what is to be done, if they are free.

@@ -3,7 +3,8 @@
 use super::lab::{check, check_config, closed, config, fails, hang, tcp, tcp_at};
 use rlvs_daemon::machine::Outcome;
 use socket2::{Domain, Socket, Type};
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 
 #[test]
@@ -11,6 +12,17 @@ fn a_port_that_is_open_or_closed() {
     assert_eq!(check(tcp(drop), "TCP_CHECK {\n}"), Outcome::Passed);
     assert_eq!(check(tcp_at("[::1]:0", drop), "TCP_CHECK {\n}"), Outcome::Passed);
     fails(check(closed(), "TCP_CHECK {\n}"), "refused");
+}
+
+/// The connection is reset, so that it is not remembered (TIME_WAIT) when ten thousand are made a second.
+#[test]
+fn a_connection_is_reset() {
+    let (seen, end) = mpsc::channel();
+    let there = tcp(move |mut stream: TcpStream| {
+        let _ = seen.send(stream.read(&mut [0]).map_err(|error| error.kind()));
+    });
+    assert_eq!(check(there, "TCP_CHECK {\n}"), Outcome::Passed);
+    assert_eq!(end.recv().unwrap(), Err(ErrorKind::ConnectionReset));
 }
 
 /// Its queue is full, so further connections are not answered.
@@ -40,7 +52,10 @@ fn connect_ip_and_connect_port() {
 #[test]
 fn bindto_bind_port_and_bind_if() {
     let (seen, from) = mpsc::channel();
-    let there = tcp(move |stream| seen.send(stream.peer_addr().unwrap()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = listener.local_addr().unwrap();
+    // The check is over with the handshake, so it is told from whom a connection is, but perhaps no more of it.
+    std::thread::spawn(move || seen.send(listener.accept().unwrap().1).unwrap());
     let port = closed().port();
     let lines = format!("TCP_CHECK {{\nbindto 127.0.0.5\nbind_port {port}\nbind_if lo\n}}");
     assert_eq!(check(there, &lines), Outcome::Passed);

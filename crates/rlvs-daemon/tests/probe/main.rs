@@ -2,6 +2,7 @@
 
 mod connect;
 mod datagrams;
+mod fuzz;
 mod http;
 mod lab;
 mod programs;

@@ -77,7 +77,10 @@ fn configuration(lab: &Lab) -> String {
          delay_loop 0.3\n    connect_timeout 1\n    retry 1\n    delay_before_retry 0.1\n    warmup 0\n"
     );
     for n in [1, 2] {
-        text += &format!("    real_server {} 80 {{\n        TCP_CHECK {{\n        }}\n    }}\n", lab.server(n).addr());
+        text += &format!(
+            "    real_server {} 80 {{\n        TCP_CHECK {{\n        }}\n    }}\n",
+            lab.server(n).addr()
+        );
     }
     text + "}\n"
 }
@@ -197,7 +200,14 @@ impl Keepalived {
         let (log, pids) = (file("log"), [file("pid"), file("vrrp.pid")]);
         let said = std::fs::File::create(&log).expect("a log");
         let mut command = host.command("keepalived");
-        command.args(["--vrrp", "--dont-fork", "--dont-respawn", "--log-console", "--log-detail", "--no-syslog"]);
+        command.args([
+            "--vrrp",
+            "--dont-fork",
+            "--dont-respawn",
+            "--log-console",
+            "--log-detail",
+            "--no-syslog",
+        ]);
         command.arg("--use-file").arg(config);
         command.arg("--pid").arg(&pids[0]).arg("--vrrp_pid").arg(&pids[1]);
         command.arg("--checkers_pid").arg(file("checkers.pid")).arg("--bfd_pid").arg(file("bfd.pid"));

@@ -16,6 +16,7 @@ pub struct Farm {
     pub lab: Cluster,
     servers: BTreeMap<usize, Child>,
     config: PathBuf,
+    program: String,
     file: Option<String>,
     environment: Vec<(String, String)>,
     daemon: Option<Child>,
@@ -27,8 +28,8 @@ impl Farm {
         let lab = ready(Lab::builder(Topology::Nat).program(RLVS).build().expect("a lab"));
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let config = std::env::temp_dir().join(format!("rlvs-daemon-{}-{n}.conf", std::process::id()));
-        let mut farm =
-            Farm { lab, servers: BTreeMap::new(), config, file: None, environment: vec![], daemon: None };
+        let (servers, program) = (BTreeMap::new(), RLVS.to_owned());
+        let mut farm = Farm { lab, servers, config, program, file: None, environment: vec![], daemon: None };
         (1..=3).for_each(|n| farm.start_server(n));
         farm
     }
@@ -71,6 +72,11 @@ impl Farm {
         self.file = Some(path.to_owned());
     }
 
+    /// Another daemon than the one that was built for the tests.
+    pub fn use_program(&mut self, path: &str) {
+        self.program = path.to_owned();
+    }
+
     /// For daemons that are started from now on.
     pub fn environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -93,7 +99,7 @@ impl Farm {
 
     pub fn start_only(&mut self, more: &[&str]) {
         let director = self.lab.director();
-        let mut command = director.command(RLVS);
+        let mut command = director.command(&self.program);
         let file = self.file.as_deref().unwrap_or(self.config());
         command.args(["daemon", "--config", file]).args(more);
         command.stdin(Stdio::null()).envs(self.environment.iter().cloned());
@@ -112,8 +118,12 @@ impl Farm {
         Some(status["health"].clone()).filter(|health| !health.is_null())
     }
 
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon").id()
+    }
+
     pub fn signal(&mut self, signal: i32) {
-        let pid = self.daemon.as_ref().expect("a daemon").id();
+        let pid = self.pid();
         // SAFETY: a system call on a number; the process is a child that was not waited for, so the number is its own.
         assert_eq!(unsafe { libc::kill(pid as i32, signal) }, 0);
     }

@@ -31,7 +31,9 @@ impl Load {
             nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("its namespace");
             let mut work = begin().expect("a beginning");
             while !stopped.load(Ordering::Relaxed) {
-                work().unwrap_or_else(|error| panic!("request {} failed: {error:#}", count.load(Ordering::Relaxed)));
+                work().unwrap_or_else(|error| {
+                    panic!("request {} failed: {error:#}", count.load(Ordering::Relaxed))
+                });
                 count.fetch_add(1, Ordering::Relaxed);
             }
         };

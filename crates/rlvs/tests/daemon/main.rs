@@ -6,11 +6,14 @@ mod common;
 
 mod agents;
 mod api;
+mod checks;
 mod death;
+mod drain;
 mod health;
 mod keepalived;
 mod lab;
 mod load;
 mod reload;
 mod told;
+mod unit;
 mod wild;

@@ -120,7 +120,8 @@ fn a_thousand_services(changed: bool) -> String {
         text += &format!("virtual_server {vip} {port} {{\nprotocol TCP\nlvs_sched {scheduler}\n");
         text += "delay_loop 1\nconnect_timeout 1\n";
         for server in servers {
-            text += &format!("real_server 10.1.0.{server} {port} {{\nweight {weight}\nPING_CHECK {{\n}}\n}}\n");
+            text +=
+                &format!("real_server 10.1.0.{server} {port} {{\nweight {weight}\nPING_CHECK {{\n}}\n}}\n");
         }
         text += "}\n";
     }
