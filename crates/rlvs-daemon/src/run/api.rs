@@ -275,7 +275,7 @@ mod tests {
             runtime.block_on(async {
                 let listener = listen(&path).unwrap();
                 let (requests, mut requested) = mpsc::channel(1);
-                tokio::spawn(serve(listener, Api { requests, events: broadcast::channel(1).0 }));
+                tokio::spawn(serve(listener, Api { requests, events: broadcast::channel(1).0, changes: true }));
                 listening.0.send(()).unwrap();
                 while let Some(request) = requested.recv().await {
                     match request {
