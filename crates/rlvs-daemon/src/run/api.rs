@@ -275,12 +275,18 @@ mod tests {
             runtime.block_on(async {
                 let listener = listen(&path).unwrap();
                 let (requests, mut requested) = mpsc::channel(1);
-                tokio::spawn(serve(listener, Api { requests, events: broadcast::channel(1).0, changes: true }));
+                tokio::spawn(serve(
+                    listener,
+                    Api { requests, events: broadcast::channel(1).0, changes: true },
+                ));
                 listening.0.send(()).unwrap();
                 while let Some(request) = requested.recv().await {
                     match request {
                         Request::Status(reply) => drop(reply.send(json!("fine"))),
-                        Request::Reload { reply, .. } => drop(reply.send((StatusCode::OK, json!("done")))),
+                        Request::Reload { reply, .. } | Request::Drain(_, reply) => {
+                            drop(reply.send((StatusCode::OK, json!("done"))));
+                        }
+                        Request::Metrics(_, reply) => drop(reply.send(Ok("fine".into()))),
                     }
                 }
             })
