@@ -295,12 +295,15 @@ mod tests {
         shown
     });
 
-    fn say(bytes: &[u8]) -> String {
+    /// What is answered; `is_all` also ends our half of the connection, which most clients leave open until then.
+    fn say(bytes: &[u8], is_all: bool) -> String {
         let mut stream = UnixStream::connect(&*SOCKET).unwrap();
         stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
         // It may have had enough before the end.
         let _ = stream.write_all(bytes);
-        let _ = stream.shutdown(Shutdown::Write);
+        if is_all {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {
             Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
@@ -344,9 +347,9 @@ mod tests {
         /// It is answered or ended; and the next who asks is answered.
         #[test]
         fn any_call(bytes in requests()) {
-            let answer = say(&bytes);
+            let answer = say(&bytes, true);
             prop_assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{answer}");
-            let good = say(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let good = say(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", false);
             prop_assert!(good.starts_with("HTTP/1.1 200 ") && good.ends_with("\"fine\"\n"), "{good}");
         }
     }
