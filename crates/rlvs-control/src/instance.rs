@@ -291,14 +291,14 @@ fn sweep(ours: &Path) {
         if namespace == ours {
             continue;
         }
+        // Where somebody works there is life; and who takes a director down has its links dead before the rest is gone.
+        let Some(_lock) = bpffs::try_lock(&namespace) else { continue };
         let director = namespace.join("director");
         if is_dead(&director.join("links")) {
             let _ = remove(&director);
         }
-        if let Some(_lock) = bpffs::try_lock(&namespace) {
-            let _ = remove(&namespace.join(UNFINISHED)); // its maker holds the lock, or was killed
-            let _ = fs::remove_dir(&namespace); // only if it is empty
-        }
+        let _ = remove(&namespace.join(UNFINISHED)); // its maker was killed
+        let _ = fs::remove_dir(&namespace); // only if it is empty
     }
 }
 
