@@ -28,7 +28,7 @@ fn keepalived_moves_the_address_between_two_directors() {
             lab.at_end(lab.server(n).name(), &["realserver", "down"]).expect("noted");
         }
         let mut first = responder(&lab, 1);
-        let _second = responder(&lab, 2);
+        let mut second = responder(&lab, 2);
         let scratch = Scratch::new();
         let file = scratch.0.join("keepalived.conf");
         std::fs::write(&file, configuration(&lab)).expect("the configuration");
@@ -64,6 +64,8 @@ fn keepalived_moves_the_address_between_two_directors() {
             wait_until("it listens", ELECTION, || keepalived[old].says("Entering BACKUP STATE"));
         }
         assert!(!keepalived.iter().any(|k| k.says("IPVS")), "it leaves the rules alone");
+        second.kill().expect("killed");
+        second.wait().expect("ended");
     });
 }
 
