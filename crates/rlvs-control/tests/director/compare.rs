@@ -74,9 +74,10 @@ fn tell(
         wrong.extend(step.difference(&ours).map(|d| format!("host: {d}")));
         let made = programs.receive(&step.frame, step.from_server != 0);
         wrong.extend(difference(step, &ours, &made));
-        // Fragments are TC's.
+        // Fragments are TC's, and what follows its keys (ESP, AH).
         let is_fragment = made.frame[12..14] == [8, 0] && made.frame[20] & 0x3f | made.frame[21] != 0;
-        if made.verdict == Verdict::Sent && !is_fragment {
+        let is_tcs = is_fragment || matches!(step.frame[23], 50 | 51);
+        if made.verdict == Verdict::Sent && !is_tcs {
             sent.all += 1;
             sent.with_macs += u32::from(made.frame[..12] != step.frame[..12]);
             sent.by_xdp += u32::from(made.by_xdp);
