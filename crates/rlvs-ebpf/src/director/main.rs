@@ -10,6 +10,8 @@
 //! | `rlvs_command` | orders of user space, run by `BPF_PROG_TEST_RUN` |
 //! | `rlvs_namespace` | socket look-up that changes nothing; its link tells when the namespace is gone |
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
+// By value, keys would be copied once more on a small stack.
+#![allow(clippy::needless_borrows_for_generic_args)]
 
 #[cfg(target_arch = "bpf")]
 mod answer;
