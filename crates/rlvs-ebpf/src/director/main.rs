@@ -7,6 +7,7 @@
 //! | `rlvs_xdp` | native XDP (takes frames in several buffers) |
 //! | `rlvs_xdp_skb` | generic XDP (a program that takes several buffers hands TC a broken frame there) |
 //! | `rlvs_tc` | TC ingress: everything that XDP passes up, or everything |
+//! | `rlvs_tc4`, `rlvs_xdp4`, `rlvs_xdp4_skb` | the same where there is no service of IPv6 |
 //! | `rlvs_command` | orders of user space, run by `BPF_PROG_TEST_RUN` |
 //! | `rlvs_namespace` | socket look-up that changes nothing; its link tells when the namespace is gone |
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
