@@ -22,7 +22,7 @@ use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{
     AnswerLimits, BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings,
-    global, rates, stats,
+    SourceConfig, global, rates, stats,
 };
 use std::fs;
 use std::io;
@@ -42,6 +42,7 @@ pub struct Instance {
     pub dest_state: Shared<[u32; 16]>,
     pub buckets: Lazy<[u32; BUCKETS_PER_PAGE]>,
     pub marks: Shared<MarkRule>,
+    pub sources: Shared<SourceConfig>,
     pub stats: Shared<[u32; stats::WORDS]>,
     pub rates: Shared<[u32; rates::WORDS]>,
     pub drops: Shared<u64>,
@@ -164,6 +165,7 @@ impl Instance {
             dest_state: map(dir, "DEST_STATE")?,
             buckets: lazy(dir, "BUCKETS")?,
             marks: map(dir, "MARKS")?,
+            sources: map(dir, "SOURCES")?,
             stats: map(dir, "STATS")?,
             rates: map(dir, "RATES")?,
             drops: map(dir, "DROPS")?,

@@ -4,7 +4,7 @@
 //! form (`IpAddr`, `u16`), times in seconds, byte rates in bytes per second.
 
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,7 +109,7 @@ impl Service {
     }
 }
 
-/// How a packet reaches the real server: `-m`, `-g`, `-i`.
+/// How a packet reaches the real server: `-m`, `-g`, `-i`, `--fullnat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
@@ -119,6 +119,25 @@ pub enum Method {
     Tunnel,
     /// `-g`, listed as `Route`: only the MAC address changes.
     DirectRoute,
+    /// `--fullnat`, listed as `FullNAT`: like `Masquerade`, and the server sees an address of the director.
+    FullNat,
+}
+
+impl Method {
+    /// Are ports translated? With the others a packet arrives at the port it was sent to.
+    pub fn maps_ports(self) -> bool {
+        matches!(self, Method::Masquerade | Method::FullNat)
+    }
+
+    /// As listed by `ipvsadm -L`.
+    pub fn listed(self) -> &'static str {
+        match self {
+            Method::Masquerade => "Masq",
+            Method::Tunnel => "Tunnel",
+            Method::DirectRoute => "Route",
+            Method::FullNat => "FullNAT",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -222,6 +241,8 @@ pub struct ConnectionView {
     pub from_sync: bool,
     /// Persistence engine and its data, when there is one.
     pub engine: Option<(String, String)>,
+    /// FULLNAT: the director's address and port that the server sees.
+    pub source: Option<SocketAddr>,
 }
 
 /// `--set` and `-L --timeout`.

@@ -32,7 +32,7 @@ pub const COMMAND: &str = "rlvs_command";
 const NAMESPACE: &str = "rlvs_namespace";
 
 /// The maps that are pinned; all of them are.
-pub const MAPS: [&str; 24] = [
+pub const MAPS: [&str; 25] = [
     "SETTINGS",
     "FILTER",
     "SERVICES",
@@ -40,6 +40,7 @@ pub const MAPS: [&str; 24] = [
     "DEST",
     "BUCKETS",
     "MARKS",
+    "SOURCES",
     "LINKS",
     "DEST_STATE",
     "SCHED_STATE",

@@ -6,7 +6,9 @@
 
 use crate::{Error, Result};
 use aya::maps::{MapData, MapInfo};
-use rlvs_core::maps::{DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, TraceConfig};
+use rlvs_core::maps::{
+    DestConfig, Filter, MarkRule, ServiceConfig, ServiceKey, Settings, SourceConfig, TraceConfig,
+};
 use rlvs_core::mem::Mem;
 use std::cell::OnceCell;
 use std::io;
@@ -30,6 +32,8 @@ unsafe impl Words for ServiceConfig {}
 unsafe impl Words for DestConfig {}
 // SAFETY: likewise.
 unsafe impl Words for MarkRule {}
+// SAFETY: likewise.
+unsafe impl Words for SourceConfig {}
 // SAFETY: likewise.
 unsafe impl Words for TraceConfig {}
 // SAFETY: two words.

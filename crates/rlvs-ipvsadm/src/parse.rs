@@ -189,6 +189,7 @@ impl<'a> Given<'a> {
             Opt::Gatewaying => self.method = Method::DirectRoute,
             Opt::Ipip => self.method = Method::Tunnel,
             Opt::Masquerading => self.method = Method::Masquerade,
+            Opt::FullNat => self.method = Method::FullNat,
             Opt::Weight => self.weight = number(text, 0..=MAX_NUMBER, "weight")?,
             Opt::UpperThreshold => {
                 self.upper_threshold = number(text, 0..=MAX_NUMBER, "u_threshold")?;

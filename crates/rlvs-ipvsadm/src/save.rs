@@ -84,6 +84,7 @@ fn server_options(server: &Destination) -> String {
         Method::DirectRoute => "-g",
         Method::Masquerade => "-m",
         Method::Tunnel => "-i",
+        Method::FullNat => "--fullnat",
     };
     let mut text = format!(" {method} -w {}", server.weight);
     if server.upper_threshold != 0 {

@@ -64,6 +64,7 @@ fn connection(
         is_template: client_port == 0,
         from_sync: false,
         engine: engine.map(|(name, data)| (name.to_owned(), data.to_owned())),
+        source: None,
     }
 }
 

@@ -125,6 +125,7 @@ fn connections_of_every_kind() {
         is_template: protocol == 0,
         from_sync: false,
         engine: engine.map(|(name, data)| (name.to_owned(), data.to_owned())),
+        source: None,
     };
     let mut balancer = Fake {
         connections: vec![

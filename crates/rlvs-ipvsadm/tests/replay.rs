@@ -288,6 +288,7 @@ fn connection(
         is_template: state == "NONE",
         from_sync: false,
         engine: None,
+        source: None,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::world::{Loads, World};
 use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::hash::PROBES;
 use rlvs_core::conn::{Entry, OVERFLOWED};
+use rlvs_core::fwd::Method;
 use rlvs_core::mem::Mem;
 use std::collections::HashMap;
 
@@ -28,6 +29,7 @@ pub fn audit(world: &World) -> Vec<String> {
         seen += 1;
         let load = loads.entry(e.dest()).or_default();
         match () {
+            () if word.has(Word::SHADOW) => {}
             () if word.has(Word::MAPPING) => load.mappings += 1,
             () if word.has(Word::TEMPLATE) => load.persistent += 1,
             () if word.has(Word::INACTIVE) => load.inactive += 1,
@@ -37,6 +39,14 @@ pub fn audit(world: &World) -> Vec<String> {
             && let Some(template) = Entry::linked(&sets, e.control())
         {
             *children.entry(template.id).or_default() += 1;
+        }
+        if word.has(Word::SHADOW) {
+            let owner = e.owner(&sets).and_then(|owner| owner.shadow(&sets));
+            if owner.is_none_or(|shadow| shadow.id != e.id) {
+                wrong.push(format!("shadow {:#x} is nobody's", e.id));
+            }
+        } else if word.method() == Method::FullNat as u8 && e.has_source() && e.shadow(&sets).is_none() {
+            wrong.push(format!("connection {:#x} has a source and no shadow", e.id));
         }
         let flow = (
             word.is_kept(),

@@ -8,7 +8,7 @@ use rlvs_core::conn::{self, Entry, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey,
-    Settings, dest_flag,
+    Settings, SourceConfig, dest_flag,
 };
 use rlvs_core::path::{
     self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set,
@@ -107,6 +107,9 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
     }
     fn mark_rule(&self, number: u32) -> Option<&MarkRule> {
         self.world.marks.get(number as usize)
+    }
+    fn source(&self, number: u32) -> Option<&SourceConfig> {
+        self.world.sources.get(number as usize)
     }
     fn datagram(&self, key: &FragmentKey) -> Option<Datagram> {
         self.world.datagrams.lock().expect("no panic meanwhile").get(key).copied()

@@ -3,11 +3,11 @@
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::world::World;
 use rlvs_core::fwd::cut::{Cut, Piece};
-use rlvs_core::fwd::nat::Side;
+use rlvs_core::fwd::nat;
 use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::maps::FragmentKey;
 use rlvs_core::path::{
-    Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, deliver, deliver_related, fragment,
+    self, Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, deliver_related, fragment,
     hop_flag, locate, locate_related, open_conn,
 };
 use rlvs_core::proto::sip;
@@ -147,7 +147,7 @@ fn carry_out<L: Where>(
     frame: &[u8],
 ) -> Outcome {
     let mut plan = Plan::empty();
-    match deliver(packet, located, brain, world.now(), &mut plan).verdict() {
+    match path::finish(packet, located, brain, world.now(), &mut plan).verdict() {
         Verdict::Pass => Outcome::Pass,
         Verdict::Up => Outcome::Up,
         Verdict::Answer(..) if L::LAYER == Layer::Driver => Outcome::Up,
@@ -215,15 +215,16 @@ fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, fram
 fn requoted(packet: &Packet<Be32>, quote: &Quote<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
     const IP: usize = eth::HEADER_LEN;
     let rewrite = &plan.edit.rewrite;
-    let (src, dst) = rewrite.addresses(packet);
+    let mut quoted = *quote;
+    nat::requote(packet, &mut quoted, rewrite);
     let mut out = frame.to_vec();
     out[IP + ipv4::TTL_AT] -= 1;
-    put(&mut out, IP + ipv4::SRC_AT, &src.bytes());
-    put(&mut out, IP + ipv4::DST_AT, &dst.bytes());
-    let to_server = rewrite.side == Side::Destination;
-    let (addr_at, port_at) = if to_server { (ipv4::SRC_AT, 0) } else { (ipv4::DST_AT, 2) };
-    put(&mut out, quote.ip_at as usize + addr_at, &rewrite.addr.bytes());
-    put(&mut out, quote.l4_at as usize + port_at, &rewrite.port.bytes());
+    put(&mut out, IP + ipv4::SRC_AT, &rewrite.src.bytes());
+    put(&mut out, IP + ipv4::DST_AT, &rewrite.dst.bytes());
+    put(&mut out, quote.ip_at as usize + ipv4::SRC_AT, &quoted.src.bytes());
+    put(&mut out, quote.ip_at as usize + ipv4::DST_AT, &quoted.dst.bytes());
+    put(&mut out, quote.l4_at as usize, &quoted.sport.bytes());
+    put(&mut out, quote.l4_at as usize + 2, &quoted.dport.bytes());
     let (icmp, end) = (packet.l4_at as usize, IP + packet.total_len as usize);
     for (check_at, from, to) in [
         (IP + ipv4::CHECK_AT, IP, icmp),
@@ -259,8 +260,7 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
         Kind::Direct => {}
         Kind::Nat => {
             let rewrite = &plan.edit.rewrite;
-            let (src, dst) = rewrite.addresses(packet);
-            let [sport, dport] = rewrite.ports(packet);
+            let nat::Rewrite { src, dst, sport, dport } = *rewrite;
             let l4 = packet.l4_at as usize;
             put(&mut out, IP + ipv4::SRC_AT, &src.bytes());
             put(&mut out, IP + ipv4::DST_AT, &dst.bytes());

@@ -31,6 +31,11 @@ pub enum Order {
         protocol: u8,
         port: u16,
     },
+    /// `source ADDRESS FIRST LAST`: where connections of FULLNAT come from.
+    Source {
+        address: Ipv4Addr,
+        ports: (u16, u16),
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +103,7 @@ impl Order {
             method: match () {
                 () if words.contains(&"-m") => Method::Masquerade,
                 () if words.contains(&"-i") => Method::Tunnel,
+                () if words.contains(&"--fullnat") => Method::FullNat,
                 () => Method::DirectRoute,
             },
             weight: number("-w", 1),
@@ -133,6 +139,10 @@ impl Order {
                 let [mark, protocol, port] = [1, 2, 3].map(|i| words[i].parse::<u32>().unwrap());
                 Order::Mark { mark, protocol: protocol as u8, port: port as u16 }
             }
+            "source" => Order::Source {
+                address: words[1].parse().unwrap(),
+                ports: (words[2].parse().unwrap(), words[3].parse().unwrap()),
+            },
             other => panic!("{other} in {line:?} is no order of these tests"),
         }
     }

@@ -6,7 +6,7 @@
 use crate::brain::PAGES;
 use crate::order::{DestOrder, Key, Order, ServiceOrder};
 use crate::world::World;
-use rlvs_core::fwd::Method;
+use rlvs_core::fwd::translates;
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{
     DestConfig, MarkRule, NONE, ServiceConfig, ServiceKey, dest_flag, filter_bit, service_flag,
@@ -42,6 +42,7 @@ impl World {
                 last_port: *port,
                 ..MarkRule::EMPTY
             }),
+            Order::Source { address, ports: (first, last) } => self.source(*address, *first, *last),
             Order::Clear => {
                 let keys: Vec<ServiceKey> = self.services.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.drop_service(&key));
@@ -266,7 +267,7 @@ impl World {
         for dest in self.dest.iter().filter(|d| d.flags & dest_flag::IN_USE != 0) {
             everywhere |= dest.service_key.protocol == 0;
             set(&mut self.filter.virtual_addrs, dest.service_key.addr[0]);
-            if dest.method == Method::Masquerade as u8 {
+            if translates(dest.method) {
                 set(&mut self.filter.real_addrs, dest.addr[0]);
             }
         }

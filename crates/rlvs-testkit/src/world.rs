@@ -7,14 +7,14 @@ use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::maps::sysctl::{self, Setting};
 use rlvs_core::maps::{
     Datagram, DestConfig, Filter, FragmentKey, MarkRule, NONE, ServiceConfig, ServiceKey, Settings,
-    dest_state, global,
+    SourceConfig, dest_state, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::DropReason;
 use rlvs_core::proto;
 use rlvs_core::wire::Be32;
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -48,6 +48,8 @@ pub struct World {
     /// A table for each service slot.
     pub(crate) buckets: Vec<Vec<u32>>,
     pub marks: Vec<MarkRule>,
+    /// Source addresses of FULLNAT; as many as the settings say count.
+    pub sources: Vec<SourceConfig>,
     pub(crate) conns: Rows<SET_WORDS>,
     pub(crate) datagrams: Mutex<HashMap<FragmentKey, Datagram>>,
     /// Fragments that wait for their first one, and those that come in again after it.
@@ -96,6 +98,7 @@ impl World {
             global: Rows::new(1),
             buckets: vec![Vec::new(); sizes.services],
             marks: Vec::new(),
+            sources: Vec::new(),
             conns: Rows::new(sizes.connection_sets),
             datagrams: Mutex::default(),
             aside: Mutex::default(),
@@ -142,6 +145,13 @@ impl World {
     pub fn mark(&mut self, rule: MarkRule) {
         self.marks.push(rule);
         self.settings.mark_rules = self.marks.len() as u32;
+    }
+
+    /// Adds an address of `rlvs source`.
+    pub fn source(&mut self, address: Ipv4Addr, first: u16, last: u16) {
+        let addr = [Be32::from_bytes(address.octets()), Be32(0), Be32(0), Be32(0)];
+        self.sources.push(SourceConfig { addr, first_port: first, ports: last - first + 1, pad: 0 });
+        self.settings.sources = self.sources.len() as u32;
     }
 
     pub fn unmark(&mut self) {

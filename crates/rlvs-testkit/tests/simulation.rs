@@ -4,7 +4,6 @@
 use rlvs_core::conn::Entry;
 use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::tags::tag;
-use rlvs_core::fwd::Method;
 use rlvs_testkit::packet::{ACK, FIN, PSH, RST, SYN, at, checks, sum, tcp, udp};
 use rlvs_testkit::random::{Random, with_seeds};
 use rlvs_testkit::{Brain, Driver, Loads, Outcome, Sizes, Stack, World, arrive, audit, lab, receive};
@@ -91,7 +90,7 @@ impl Life {
     fn new(seed: u64) -> Life {
         let sizes = Sizes { connection_sets: 16, destinations: DESTS as usize, ..Sizes::default() };
         let mut world = lab::sized(sizes, seed);
-        world.order("mark 7 6 82\nmark 7 6 83");
+        world.order("mark 7 6 82\nmark 7 6 83\nsource 10.1.0.254 5000 5003");
         Life { world, random: Random::new(seed), services: Default::default() }
     }
 
@@ -141,7 +140,7 @@ impl Life {
         let detail = format!("-w {} -x {upper} -y {}", self.random.below(4), upper / 2);
         match now.servers.iter().position(|(m, _)| *m == n) {
             None => {
-                let method = self.random.of(&["-m", "-g", "-i"]);
+                let method = self.random.of(&["-m", "-g", "-i", "--fullnat"]);
                 now.servers.push((n, method));
                 self.world.order(&format!("-a {server} {method} {detail}"));
             }
@@ -187,7 +186,10 @@ impl Life {
         };
         if self.random.one_in(4) {
             let n = 1 + self.random.below(5) as u8;
-            return (lab::S0, lab::from_server(n, &make(SocketAddrV4::new(lab::server(n), port), client)));
+            // To a client, or to what stands for one.
+            let source = SocketAddrV4::new(lab::DIRECTOR_S, 5000 + self.random.below(4) as u16);
+            let to = if self.random.one_in(2) { source } else { client };
+            return (lab::S0, lab::from_server(n, &make(SocketAddrV4::new(lab::server(n), port), to)));
         }
         // A service by mark is for any address: those are what lblc, lblcr and dh look at.
         let virtual_addr = if kind.by_mark() && self.random.one_in(2) {
@@ -222,7 +224,9 @@ impl Life {
                 continue;
             }
             assert!(self.world.dest_config(e.dest()).is_available());
-            assert!(e.word().method() <= Method::DirectRoute as u8);
+            if e.word().has(Word::SHADOW) {
+                continue; // its owner is what is chosen for
+            }
             // What a template says counts more than weights and thresholds.
             let template = Entry::linked(&sets, e.control()).filter(|_| !e.word().is_kept());
             if template.is_some_and(|t| known.contains(&(t.id, t.word().0 >> 24))) {

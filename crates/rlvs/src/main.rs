@@ -28,6 +28,8 @@ enum Verb {
     Proc(verb::proc::Args),
     /// Give packets a firewall mark, for services by mark (ipvsadm -f)
     Mark(verb::mark::Args),
+    /// Addresses of this machine that the servers of FULLNAT (ipvsadm --fullnat) see
+    Source(verb::source::Args),
     /// Attach an interface, or attach it in another mode
     Attach(verb::attach::Attach),
     /// Take the programs off an interface
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Sysctl(args) => verb::sysctl::run(args),
         Verb::Proc(args) => verb::proc::run(args),
         Verb::Mark(args) => verb::mark::run(args),
+        Verb::Source(args) => verb::source::run(args),
         Verb::Attach(args) => verb::attach::attach(args),
         Verb::Detach(args) => verb::attach::detach(args),
         Verb::Down => verb::attach::down(),

@@ -8,11 +8,13 @@ use crate::{Result, object};
 use rlvs_core::conn::entry::{self, Word};
 use rlvs_core::conn::tags::{is_empty, tag};
 use rlvs_core::conn::{Entry, SET_WORDS};
+use rlvs_core::fwd::Method;
 use rlvs_core::maps::{CALL_ID_LEN, call_key, global};
 use rlvs_core::mem::Mem;
 use rlvs_core::path::HELD_SECS;
 use rlvs_core::proto;
 use rlvs_core::wire::{Addr, Be32};
+use std::net::SocketAddr;
 
 pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
     let now = instance.now()?;
@@ -52,7 +54,8 @@ fn add_all<A: Addr>(instance: &Instance, table: &Shared<[u32; SET_WORDS]>, now: 
             let entry = Entry::<A, _>::new(set, way, index);
             let word = entry.word();
             let held = word.has(Word::TEMPLATE) && entry.children() > 0;
-            if word.is_live() && !word.has(Word::MAPPING) && (held || !entry.has_expired(now)) {
+            if word.is_live() && !word.has(Word::MAPPING | Word::SHADOW) && (held || !entry.has_expired(now))
+            {
                 let of_call = word.has(Word::TEMPLATE) && entry.call() != 0;
                 let call = of_call.then(|| call_key::<A>(entry::link(entry.id, word)));
                 list.push(Listed { view: view(instance, entry, word, now), call });
@@ -105,5 +108,7 @@ fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, no
         is_template: word.has(Word::TEMPLATE),
         from_sync: word.has(Word::FROM_SYNC),
         engine: None,
+        source: (word.method() == Method::FullNat as u8 && entry.has_source())
+            .then(|| SocketAddr::new(addr(entry.source()), entry.source_port().get())),
     }
 }

@@ -67,6 +67,7 @@ pub fn method(m: Method) -> u8 {
         Method::Masquerade => fwd::Method::Masquerade as u8,
         Method::Tunnel => fwd::Method::Tunnel as u8,
         Method::DirectRoute => fwd::Method::DirectRoute as u8,
+        Method::FullNat => fwd::Method::FullNat as u8,
     }
 }
 
@@ -74,6 +75,7 @@ pub fn method_view(number: u8) -> Method {
     match number {
         n if n == fwd::Method::Tunnel as u8 => Method::Tunnel,
         n if n == fwd::Method::DirectRoute as u8 => Method::DirectRoute,
+        n if n == fwd::Method::FullNat as u8 => Method::FullNat,
         _ => Method::Masquerade,
     }
 }

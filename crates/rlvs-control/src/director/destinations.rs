@@ -14,7 +14,7 @@ use crate::model::*;
 use crate::{Error, Result};
 use rlvs_core::maps::command::op;
 use rlvs_core::maps::sysctl::Setting;
-use rlvs_core::maps::{DestConfig, NONE, dest_flag, dest_state};
+use rlvs_core::maps::{DestConfig, NONE, dest_flag, dest_state, service_flag};
 use rlvs_core::mem::Mem;
 use rlvs_core::sched::{Scheduler, mh};
 use rlvs_core::wire::ip_proto;
@@ -219,7 +219,7 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     if Family::of(d.addr) != service_family && d.method != Method::Tunnel {
         return Err(Error::Invalid("different address family is allowed only for tunneling servers".into()));
     }
-    let config = instance.service.get(service);
+    let (config, settings) = (instance.service.get(service), instance.settings.get(0));
     let key = config.key;
     if key.protocol == ip_proto::SCTP
         && d.method == Method::Masquerade
@@ -227,6 +227,24 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
         && key.port.get() != 0
     {
         return Err(Error::NotSupported("another port of an SCTP server behind NAT".into()));
+    }
+    if d.method == Method::FullNat {
+        if key.protocol == ip_proto::SCTP {
+            return Err(Error::NotSupported("an SCTP server behind FULLNAT".into()));
+        }
+        if config.has(service_flag::ONE_PACKET) {
+            let why =
+                "a service with one-packet scheduling (-o) keeps no connections, and --fullnat needs them";
+            return Err(Error::Invalid(why.into()));
+        }
+        if route::source_towards(d.addr).is_none()
+            && settings.sources_of(if d.addr.is_ipv4() { 4 } else { 6 }).1 == 0
+        {
+            return Err(Error::Invalid(format!(
+                "no route to {}, so no source address for --fullnat; give one with `rlvs source add ADDRESS`",
+                d.addr
+            )));
+        }
     }
     if config.scheduler == Scheduler::Mh as u8 && config.dest_count as usize >= mh::BUCKETS {
         return Err(Error::Invalid(format!("scheduler mh takes at most {} real servers", mh::BUCKETS)));

@@ -2,7 +2,7 @@
 
 use super::services;
 use crate::instance::Instance;
-use rlvs_core::fwd::Method;
+use rlvs_core::fwd::translates;
 use rlvs_core::maps::{DestConfig, Filter, ServiceKey, dest_flag, filter_bit};
 use rlvs_core::mem::Mem;
 use rlvs_core::wire::{Addr, Be16, Be32};
@@ -25,7 +25,7 @@ pub fn add_service(instance: &Instance, key: &ServiceKey) {
 
 /// A new destination, or one with another method.
 pub fn add_destination(instance: &Instance, dest: &DestConfig) {
-    if dest.method == Method::Masquerade as u8 {
+    if translates(dest.method) {
         add(instance, REAL_ADDRS, fold(dest.addr, dest.family));
     }
 }
@@ -53,7 +53,7 @@ pub fn rebuild(instance: &Instance) {
         }
         everywhere |= dest.service_key.protocol == 0;
         set(&mut filter.virtual_addrs, fold(dest.service_key.addr, dest.service_key.family));
-        if dest.method == Method::Masquerade as u8 {
+        if translates(dest.method) {
             set(&mut filter.real_addrs, fold(dest.addr, dest.family));
         }
     }

@@ -14,11 +14,13 @@ mod marks;
 mod route;
 mod services;
 mod settings;
+mod sources;
 mod status;
 mod trace;
 
 pub use marks::MarkSpec;
 pub use settings::Sysctl;
+pub use sources::Source;
 pub use status::{DropCount, MapFill, Status, drop_reasons};
 pub use trace::{Outcome, Trace, TraceFilter, Traced};
 

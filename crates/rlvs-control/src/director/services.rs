@@ -141,6 +141,12 @@ fn prefix_mask(len: u8) -> u128 {
 pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
     let mut config = instance.service.get(id);
     let before = config;
+    if service.one_packet
+        && destinations::list(instance, id).iter().any(|d| d.destination.method == Method::FullNat)
+    {
+        let why = "the service has real servers with --fullnat, which needs connections; one-packet scheduling (-o) keeps none";
+        return Err(Error::Invalid(why.into()));
+    }
     describe(&mut config, service, instance.hz)?;
     buckets::reserve(instance, &mut config)?;
     count_engine(instance, before.has(service_flag::SIP), config.has(service_flag::SIP));

@@ -3,7 +3,7 @@
 use crate::lab::{in_a_namespace, set_mtu};
 use crate::run::{Made, Programs, Verdict, Way};
 use rlvs_control::model::*;
-use rlvs_control::{Balancer, Director, MarkSpec};
+use rlvs_control::{Balancer, Director, MarkSpec, Source};
 use rlvs_core::conn::entry::Word;
 use rlvs_core::conn::tags::tag;
 use rlvs_core::conn::{Entry, OVERFLOWED, SET_WORDS, WAYS};
@@ -34,12 +34,13 @@ pub fn compare(stories: &[Story], way: Way) -> Vec<String> {
             wrong.extend(differences.into_iter().map(|w| format!("{way:?}, {}: {w}", story.sentence)));
         }
         let listed = director.connections().unwrap().len();
-        assert_eq!(listed, state_of(director).0.len(), "connections listed");
+        let shadows = shadows(director);
+        assert_eq!(listed, state_of(director).0.len() - shadows, "connections listed");
         // The first packet to a server goes through the kernel's neighbour table; then the MACs are written here, and
         // XDP does it alone.
         println!("{way:?}: {sent:?}");
         assert!(sent.with_macs * 3 > sent.all * 2, "{sent:?}");
-        assert!(way == Way::Tc || sent.by_xdp * 2 > sent.all, "{sent:?}");
+        assert!(way == Way::Tc || sent.by_xdp * 5 > sent.all * 2, "{sent:?}");
         wrong
     })
 }
@@ -95,6 +96,9 @@ fn tell(
 pub fn forget_everything(director: &mut Director) {
     director.clear().unwrap();
     director.flush_marks().unwrap();
+    for source in director.sources().unwrap() {
+        director.remove_source(source.address).unwrap();
+    }
     for setting in director.sysctls().unwrap() {
         if setting.value != setting.default {
             let words: Vec<String> = setting.default.iter().map(u32::to_string).collect();
@@ -190,6 +194,20 @@ fn state_of(director: &mut Director) -> State {
     (connections, drops.collect())
 }
 
+/// Entries of FULLNAT's connections that are not listed.
+fn shadows(director: &mut Director) -> usize {
+    let instance = director.instance().unwrap().expect("an instance");
+    let conns = instance.conns.mapped().unwrap();
+    used_sets(conns.len(), |i| conns.words(i))
+        .flat_map(|(index, set)| {
+            (1..=WAYS)
+                .filter(move |way| tag(set, *way) != 0)
+                .map(move |way| Entry::<Be32, _>::new(set, way, index))
+        })
+        .filter(|e| e.word().is_live() && e.word().has(Word::SHADOW))
+        .count()
+}
+
 /// The sets of the connection table that hold anything: there are many, and a test is not optimised.
 pub fn used_sets<M: Mem>(sets: u32, set: impl Fn(u32) -> M) -> impl Iterator<Item = (u32, M)> {
     (0..sets)
@@ -235,6 +253,11 @@ pub fn obey(director: &mut Director, order: &Order) {
             dst: None,
             ports: vec![(*port, *port)],
         }),
+        Order::Source { address, ports: (first_port, last_port) } => director.add_source(&Source {
+            address: (*address).into(),
+            first_port: *first_port,
+            last_port: *last_port,
+        }),
     };
     done.unwrap_or_else(|e| panic!("{order:?}: {e}"));
 }
@@ -276,6 +299,7 @@ fn destination(order: &DestOrder) -> Destination {
         method: match order.method {
             fwd::Method::Masquerade => Method::Masquerade,
             fwd::Method::Tunnel => Method::Tunnel,
+            fwd::Method::FullNat => Method::FullNat,
             _ => Method::DirectRoute,
         },
         weight: order.weight,

@@ -1,6 +1,6 @@
 //! Finding: by tag, set after set along a row.
 
-use super::entry::Entry;
+use super::entry::{Entry, Word};
 use super::hash::{PROBES, Place, in_row, place, place_kept};
 use super::tags::Matches;
 use super::{Flow, OVERFLOWED, Sets, Step, WAYS};
@@ -19,8 +19,13 @@ struct Wanted<'f, A> {
 impl<A: Addr> Wanted<'_, A> {
     #[inline(always)]
     fn is<M: Mem>(&self, e: Entry<A, M>) -> bool {
-        let it = if self.is_reply { e.is_outbound(self.flow) } else { e.is_inbound(self.flow) };
-        it && e.word().is_live()
+        let word = e.word();
+        let it = if self.is_reply {
+            e.is_answered_by(self.flow)
+        } else {
+            !word.has(Word::SHADOW) && e.is_inbound(self.flow)
+        };
+        it && word.is_live()
     }
 }
 

@@ -21,6 +21,14 @@ pub enum Method {
     Local = 1,
     Tunnel = 2,
     DirectRoute = 3,
+    /// Ours: masquerading, with a source address of the director.
+    FullNat = 5,
+}
+
+/// Does the server see an address and port of its own, so that its replies have to be translated back?
+#[inline(always)]
+pub const fn translates(method: u8) -> bool {
+    method == Method::Masquerade as u8 || method == Method::FullNat as u8
 }
 
 /// Where a packet goes, and by which method (a number of [`Method`]).
@@ -45,7 +53,7 @@ pub struct Edit<A> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Kind {
-    /// NAT: one side of the flow gets a new address and port.
+    /// NAT: addresses and ports change.
     Nat,
     /// DR: nothing.
     Direct,
@@ -119,8 +127,8 @@ pub fn forward<A: Addr, T: Tables<A>>(
     if packet.ttl <= 1 {
         return Decision::answer(icmp::Error::TimeExceeded, DropReason::TtlExceeded);
     }
-    if method == Method::Masquerade as u8 {
-        nat::request(target, &mut plan.edit);
+    if translates(method) {
+        nat::request(packet, target, &mut plan.edit);
     } else if method == Method::Tunnel as u8 {
         tun::plan(packet, target.dest, dest, settings, tables, &mut plan.edit);
     } else {
@@ -155,7 +163,7 @@ pub(crate) fn fit<A: Addr>(packet: &Packet<A>, plan: &Plan<A>) -> Decision {
 #[inline(always)]
 fn local<A: Addr>(packet: &Packet<A>, target: &Target<A>) -> Decision {
     let as_it_is = target.addr == packet.dst && target.port == packet.dport;
-    if target.method == Method::Masquerade as u8 && !as_it_is {
+    if translates(target.method) && !as_it_is {
         return Decision::drop(DropReason::LocalServer);
     }
     Decision::PASS

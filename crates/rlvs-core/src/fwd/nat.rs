@@ -8,125 +8,128 @@
 //! ```
 //!
 //! The real server's default route must lead back through the director; it needs nothing else, and ports may differ.
+//!
+//! With FULLNAT the source of a request is rewritten, too, to an address and port of the director (SIP:sport): then no
+//! server needs a route of any kind, for it sees a client on the director. [`path::source`](crate::path) chooses it.
 
 use super::{Edit, Kind, Target};
 use crate::conn::Entry;
+use crate::conn::entry::Word;
 use crate::mem::Mem;
 use crate::path::{Decision, Plan, hop_flag};
 use crate::wire::checksum::{add, change, update};
 use crate::wire::{Addr, Be16, Be32, Packet, Quote};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u16)]
-pub enum Side {
-    Source = 0,
-    Destination = 1,
-}
-
-/// One side of the flow gets a new address and port.
+/// Both sides of the flow afterwards; mostly one of them stays as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rewrite<A> {
-    pub side: Side,
-    pub addr: A,
-    pub port: Be16,
+    pub src: A,
+    pub dst: A,
+    pub sport: Be16,
+    pub dport: Be16,
 }
 
 impl<A: Addr> Rewrite<A> {
     /// For edits of another kind.
     #[inline(always)]
     pub fn none() -> Rewrite<A> {
-        Rewrite { side: Side::Source, addr: A::from_words(|_| Be32(0)), port: Be16(0) }
+        let none = A::from_words(|_| Be32(0));
+        Rewrite { src: none, dst: none, sport: Be16(0), dport: Be16(0) }
     }
 
-    /// Source and destination afterwards.
-    #[inline(always)]
-    pub fn addresses(&self, packet: &Packet<A>) -> (A, A) {
-        if self.side == Side::Source { (self.addr, packet.dst) } else { (packet.src, self.addr) }
-    }
-
-    /// Source and destination port afterwards.
-    #[inline(always)]
-    pub fn ports(&self, packet: &Packet<A>) -> [Be16; 2] {
-        if self.side == Side::Source { [self.port, packet.dport] } else { [packet.sport, self.port] }
-    }
-
-    /// What the new address does to the sum of the IP header, and of the pseudo header.
+    /// What the new addresses do to the sum of the IP header, and of the pseudo header.
     #[inline(always)]
     pub fn address_change(&self, packet: &Packet<A>) -> u32 {
-        let old = if self.side == Side::Source { packet.src } else { packet.dst };
-        let mut sum = 0;
-        let mut i = 0;
-        while i < A::WORDS {
-            sum = add(sum, change(old.word(i).0, self.addr.word(i).0));
-            i += 1;
-        }
-        sum
+        add(difference(packet.src, self.src), difference(packet.dst, self.dst))
     }
 
-    /// What the new port does to the sum of the transport header.
+    /// What the new ports do to the sum of the transport header.
     #[inline(always)]
     pub fn port_change(&self, packet: &Packet<A>) -> u32 {
-        let old = if self.side == Side::Source { packet.sport } else { packet.dport };
-        add(!old.0 as u32 & 0xffff, self.port.0 as u32)
+        add(port_difference(packet.sport, self.sport), port_difference(packet.dport, self.dport))
     }
 }
 
-/// What of an ICMP error's quote is rewritten, beside its outer address: the same host, on the other side of the quoted
-/// packet, because that went the other way. Offsets count from the start of the frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Requoted<A> {
-    pub addr_at: u16,
-    pub addr: A,
-    pub port_at: u16,
-    pub port: Be16,
-    /// IPv4: the quoted header's checksum.
-    pub ip_check: Be16,
-    pub icmp_check: Be16,
-}
-
-/// The quoted transport checksum stays as it is, as with IPVS: most of it is not quoted anyway.
+/// What stays the same adds minus zero, which no sum notices but that of nothing; and something always changes. (Leaving it
+/// out would double the verifier's work with each word.)
 #[inline(always)]
-pub fn requoted<A: Addr>(packet: &Packet<A>, quote: &Quote<A>, rewrite: &Rewrite<A>) -> Requoted<A> {
-    let (src_at, dst_at) = quote.addresses_at();
-    let (addr_at, old, port_at, old_port) = if rewrite.side == Side::Destination {
-        (src_at, quote.src, quote.l4_at, quote.sport)
-    } else {
-        (dst_at, quote.dst, quote.l4_at.wrapping_add(2), quote.dport)
-    };
-    let mut addresses = 0;
+fn difference<A: Addr>(old: A, new: A) -> u32 {
+    let mut sum = 0;
     let mut i = 0;
     while i < A::WORDS {
-        addresses = add(addresses, change(old.word(i).0, rewrite.addr.word(i).0));
+        sum = add(sum, change(old.word(i).0, new.word(i).0));
         i += 1;
     }
-    let mut sum = add(addresses, add(!old_port.0 as u32 & 0xffff, rewrite.port.0 as u32));
+    sum
+}
+
+#[inline(always)]
+fn port_difference(old: Be16, new: Be16) -> u32 {
+    add(!old.0 as u32 & 0xffff, new.0 as u32)
+}
+
+/// The quote of an ICMP error as it has to be, when its outer addresses are rewritten: the same hosts, with source and
+/// destination exchanged, because the quoted packet went the other way. What the rewrite leaves alone stays in the quote,
+/// too; its source need not be the host that the quote tells of, but a router on the way. The quoted transport checksum
+/// stays as it is, as with IPVS: most of it is not quoted anyway.
+#[inline(always)]
+pub fn requote<A: Addr>(packet: &Packet<A>, quote: &mut Quote<A>, rewrite: &Rewrite<A>) {
+    let (mut addresses, mut ports) = (0, 0);
+    if rewrite.dst != packet.dst {
+        addresses = difference(quote.src, rewrite.dst);
+        ports = port_difference(quote.sport, rewrite.dport);
+        (quote.src, quote.sport) = (rewrite.dst, rewrite.dport);
+    }
+    if rewrite.src != packet.src {
+        addresses = add(addresses, difference(quote.dst, rewrite.src));
+        ports = add(ports, port_difference(quote.dport, rewrite.sport));
+        (quote.dst, quote.dport) = (rewrite.src, rewrite.sport);
+    }
+    let mut sum = add(addresses, ports);
     let ip_check = update(quote.ip_check, addresses);
     if A::WORDS == 1 {
-        sum = add(sum, add(!quote.ip_check.0 as u32 & 0xffff, ip_check.0 as u32));
+        sum = add(sum, port_difference(quote.ip_check, ip_check));
     } else {
         // ICMPv6's checksum covers the outer addresses, too (RFC 4443, section 2.3).
         sum = add(sum, rewrite.address_change(packet));
     }
-    let icmp_check = update(quote.icmp_check, sum);
-    Requoted { addr_at, addr: rewrite.addr, port_at, port: rewrite.port, ip_check, icmp_check }
+    quote.ip_check = ip_check;
+    quote.icmp_check = update(quote.icmp_check, sum);
 }
 
 /// From the client to the server.
 #[inline(always)]
-pub fn request<A: Addr>(target: &Target<A>, edit: &mut Edit<A>) {
+pub fn request<A: Addr>(packet: &Packet<A>, target: &Target<A>, edit: &mut Edit<A>) {
     edit.kind = Kind::Nat;
-    edit.rewrite = Rewrite { side: Side::Destination, addr: target.addr, port: target.port };
+    let (src, sport) = (packet.src, packet.sport);
+    edit.rewrite = Rewrite { src, dst: target.addr, sport, dport: target.port };
+}
+
+/// Who gets a reply: whom it is addressed to, or the client whose shadow it found.
+#[inline(always)]
+pub fn receiver<A: Addr, M: Mem>(packet: &Packet<A>, found: Entry<A, M>) -> (A, Be16) {
+    if found.word().has(Word::SHADOW) {
+        (found.dest_addr(), found.dest_port())
+    } else {
+        (packet.dst, packet.dport)
+    }
 }
 
 /// From the server to the client. What the stack would answer with an ICMP error to the server (time to live ran
 /// out, too big) it gets as it is: then the error comes from the right address and quotes the right packet.
 #[inline(always)]
-pub fn reply<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, plan: &mut Plan<A>) -> Decision {
+pub fn reply<A: Addr, M: Mem>(
+    packet: &Packet<A>,
+    conn: Entry<A, M>,
+    (dst, dport): (A, Be16),
+    plan: &mut Plan<A>,
+) -> Decision {
     if packet.ttl <= 1 || !plan.hop.has(hop_flag::ROUTED) || plan.hop.has(hop_flag::LOCAL) {
         return Decision::PASS;
     }
     plan.edit.kind = Kind::Nat;
-    plan.edit.rewrite = Rewrite { side: Side::Source, addr: conn.virtual_addr(), port: conn.virtual_port() };
+    let (src, sport) = (conn.virtual_addr(), conn.virtual_port());
+    plan.edit.rewrite = Rewrite { src, dst, sport, dport };
     let decision = super::fit(packet, plan);
     if decision.is_answer() { Decision::PASS } else { decision }
 }

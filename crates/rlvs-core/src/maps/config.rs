@@ -36,7 +36,8 @@ pub struct Settings {
     /// The secret that the programs were loaded with, for those that are loaded later.
     pub seed: u64,
     pub answers: AnswerLimits,
-    pub spare: u32,
+    /// Addresses in the map `SOURCES`: of IPv4 in the lower half, of IPv6 in the upper.
+    pub sources: u32,
 }
 
 /// How many ICMP errors may be sent (see [`limit`](crate::path::limit)). All zero: as many as there are packets.
@@ -73,7 +74,7 @@ impl Settings {
             carried: [0; 5],
             seed: 0,
             answers: AnswerLimits::default(),
-            spare: 0,
+            sources: 0,
         }
     }
 
@@ -177,7 +178,7 @@ pub struct DestConfig {
     pub low_mark: u32,
     /// The next destination of the service, older than this one, or [`NONE`](super::NONE).
     pub next: u32,
-    /// Tunnel: outer source address, as the route to the server gives it.
+    /// The source address that the route to the server gives: of a tunnel's outer header, and of FULLNAT without a pool.
     pub tunnel_src: [Be32; 4],
     pub tunnel_port: Be16,
     pub tunnel_kind: u8,

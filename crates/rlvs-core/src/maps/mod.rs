@@ -16,6 +16,7 @@
 //! | `DEST` | destination id | [`DestConfig`] | user |
 //! | `BUCKETS` | page | 256 destination ids: the tables of dh, sh and mh | user |
 //! | `MARKS` | number | [`MarkRule`] | user |
+//! | `SOURCES` | number; 256 of each family | [`SourceConfig`] | user |
 //! | `LINKS` | interface index | [`LinkFlags`](links) | user |
 //! | `DEST_STATE` | destination id | [`dest_state`] words | programs |
 //! | `SCHED_STATE` | service id | [`sched_state`] words | programs |
@@ -35,16 +36,18 @@ mod config;
 mod fragment;
 pub mod links;
 mod mark;
+mod source;
 pub mod sysctl;
 mod trace;
 
 pub use config::*;
 pub use fragment::{Datagram, FragmentKey};
 pub use mark::MarkRule;
+pub use source::{SOURCES_PER_FAMILY, SourceConfig};
 pub use trace::{TraceConfig, TraceEvent, trace_flag};
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;

@@ -214,6 +214,8 @@ drop_reasons! {
     BadFragment = 14 "bad-fragment",
     /// A fragment whose first one did not come, or whose connection is gone.
     FragmentLost = 15 "fragment-lost",
+    /// FULLNAT: no port of its source addresses is free towards the real server, or the protocol is neither TCP nor UDP.
+    NoSource = 16 "no-source",
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn can_be_spared<A: Addr, M: Mem, G: Mem>(
     now: u32,
     hz: u32,
 ) -> bool {
-    if word.has(Word::MAPPING) {
+    if word.has(Word::MAPPING | Word::SHADOW) {
         return false;
     }
     if word.has(Word::TEMPLATE) {

@@ -46,7 +46,10 @@ fn has_to_go<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Wo
     }
     // With expire_nodest_conn the connections of a deleted server go with it.
     let at_once = tables.settings().is_some_and(|s| s.sysctl(Setting::ExpireNodestConn) != 0);
-    at_once && !word.is_kept() && tables.dest(conn.dest()).is_some_and(|d| !d.is_available())
+    at_once
+        && !word.is_kept()
+        && !word.has(Word::SHADOW)
+        && tables.dest(conn.dest()).is_some_and(|d| !d.is_available())
 }
 
 /// Is an entry due? A template with connections is not: it lives on. Some of them may have been due before it, and still be
@@ -54,6 +57,9 @@ fn has_to_go<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Wo
 /// late by about as much. So only after two seconds its timer starts anew, from when it was due.
 #[inline(always)]
 pub fn is_over<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set>, word: Word, now: u32) -> bool {
+    if word.has(Word::SHADOW) {
+        return conn.owner(tables).is_none(); // it goes with its owner
+    }
     if !conn.has_expired(now) {
         return false;
     }

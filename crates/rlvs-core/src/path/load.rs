@@ -3,8 +3,9 @@
 //! The upper threshold counts active and inactive connections together. Reaching it takes the server out; it is back
 //! when the count falls below the low mark (the lower threshold, or three quarters of the upper one).
 
-use super::{Tables, persist};
+use super::{Tables, close_shadow, persist};
 use crate::conn::entry::{self, Entry, Word};
+use crate::fwd::Method;
 use crate::maps::{DestConfig, dest_state::*, global};
 use crate::mem::Mem;
 use crate::sched::mapping;
@@ -66,7 +67,9 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
     if !seen.is_live() || !conn.close(seen) {
         return;
     }
-    if seen.has(Word::MAPPING) {
+    if seen.has(Word::SHADOW) {
+        // It was never anybody's load.
+    } else if seen.has(Word::MAPPING) {
         mapping::unbind(tables, dest_id, control);
     } else if let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) {
         if seen.has(Word::TEMPLATE) {
@@ -77,6 +80,9 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
         } else {
             unbind(dest, state, seen);
             persist::leave(tables, control);
+            if seen.method() == Method::FullNat as u8 {
+                close_shadow(tables, conn);
+            }
         }
     }
     tables.release(conn);

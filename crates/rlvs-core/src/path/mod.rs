@@ -22,6 +22,7 @@ pub mod persist;
 mod related;
 mod schedule;
 mod service;
+mod source;
 mod tables;
 
 pub use account::account;
@@ -35,11 +36,12 @@ pub use load::{close_connection, recompute_overload};
 pub use related::{deliver_related, locate_related};
 pub use schedule::{Welcome, open_conn, open_to, welcome};
 pub use service::{find_service, mark_of};
+pub use source::{FIRST_PORT, PORTS, bind_source, close_shadow, try_source};
 pub use tables::{Candidate, Layer, Look, Tables};
 
 use crate::conn::entry::Word;
 use crate::conn::{Entry, Flow};
-use crate::fwd;
+use crate::fwd::{self, Method};
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, Settings, filter_bit};
 use crate::mem::Mem;
@@ -58,7 +60,26 @@ pub fn decide<A: Addr, T: Tables<A>>(
     if located == Located::New {
         located = open_conn(packet, tables, now);
     }
-    deliver(packet, located, tables, now, plan)
+    finish(packet, located, tables, now, plan)
+}
+
+/// The second half, with the step that the first packet of a connection needs where it gets a source (FULLNAT).
+#[inline(always)]
+pub fn finish<A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    located: Located,
+    tables: &T,
+    now: u32,
+    plan: &mut Plan<A>,
+) -> Decision {
+    let decision = deliver(packet, located, tables, now, plan);
+    if T::LAYER == Layer::Driver || decision != Decision::UP {
+        return decision;
+    }
+    match give_source(located, tables, now) {
+        Ok(()) => deliver(packet, located, tables, now, plan),
+        Err(reason) => Decision::drop(reason),
+    }
 }
 
 /// First half: which connection the packet belongs to; [`Located::New`] if it may open one.
@@ -84,7 +105,8 @@ pub fn locate<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -
     if for_us { Located::New } else { Located::Pass }
 }
 
-/// Second half: the packet's way, its connection's next state, the counters.
+/// Second half: the packet's way, its connection's next state, the counters. In TC [`Decision::UP`] says that the
+/// connection needs a source first ([`bind_source`]).
 #[inline(always)]
 pub fn deliver<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -102,11 +124,14 @@ pub fn deliver<A: Addr, T: Tables<A>>(
         Located::NoServer { by_mark } => return no_server(packet, by_mark, tables, &mut plan.hop),
         Located::OnePacket(dest) => return deliver_alone(packet, dest, tables, now, plan),
     };
-    let Some((conn, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
+    let Some((found, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
+        return Decision::PASS;
+    };
+    let Some(conn) = owner_of(found, tables, now) else {
         return Decision::PASS;
     };
     let seen = conn.word();
-    if !is_still(packet, conn, view) {
+    if !is_still(packet, found, view) {
         return Decision::drop(DropReason::Contended);
     }
     let dest_id = conn.dest();
@@ -115,15 +140,23 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     };
     let decision = match view {
         View::Output => {
-            reply_hop(packet.dst, conn, tables, now, &mut plan.hop);
-            fwd::nat::reply(packet, conn, plan)
+            let client = fwd::nat::receiver(packet, found);
+            reply_hop(client.0, found, tables, now, &mut plan.hop);
+            fwd::nat::reply(packet, conn, client, plan)
         }
         _ if !dest.is_available() => return gone(tables, conn, seen, settings),
         _ => {
             next_hop(dest, state, tables, now, &mut plan.hop);
             let (addr, port) = (conn.dest_addr(), conn.dest_port());
             let target = fwd::Target { dest: dest_id, method: seen.method(), addr, port };
-            fwd::forward(packet, &target, dest, settings, tables, plan)
+            let decision = fwd::forward(packet, &target, dest, settings, tables, plan);
+            if seen.method() == Method::FullNat as u8 {
+                if !conn.has_source() {
+                    return Decision::UP;
+                }
+                (plan.edit.rewrite.src, plan.edit.rewrite.sport) = (conn.source(), conn.source_port());
+            }
+            decision
         }
     };
     // What a server on this machine gets is counted too; by TC, or it would be counted twice.
@@ -139,6 +172,28 @@ pub fn deliver<A: Addr, T: Tables<A>>(
         account(packet, dest_id, view, tables);
     }
     decision
+}
+
+/// The connection itself, where a shadow was found; none if that is over.
+#[inline(always)]
+fn owner_of<A: Addr, T: Tables<A>>(
+    found: Entry<A, T::Set>,
+    tables: &T,
+    now: u32,
+) -> Option<Entry<A, T::Set>> {
+    if !found.word().has(Word::SHADOW) {
+        return Some(found);
+    }
+    found.owner(tables).filter(|conn| !conn.has_expired(now))
+}
+
+/// FULLNAT: the first packet of a connection, which [`deliver`] did not finish, chooses its source; in TC.
+#[inline(always)]
+fn give_source<A: Addr, T: Tables<A>>(located: Located, tables: &T, now: u32) -> Result<(), DropReason> {
+    let Located::Request(id) = located else {
+        return Err(DropReason::ServerGone);
+    };
+    Entry::at(tables, id).map_or(Err(DropReason::ServerGone), |conn| bind_source(tables, conn, now))
 }
 
 /// A packet without connection (one-packet scheduling) and its way.
@@ -177,7 +232,7 @@ fn target_of<A: Addr>(packet: &Packet<A>, id: u32, dest: &DestConfig) -> fwd::Ta
 fn is_still<A: Addr, M: Mem>(packet: &Packet<A>, conn: Entry<A, M>, view: View) -> bool {
     if view == View::Output {
         let (server, client) = ((packet.src, packet.sport), (packet.dst, packet.dport));
-        conn.is_outbound(&Flow::of_reply(packet.proto, server, client))
+        conn.is_answered_by(&Flow::of_reply(packet.proto, server, client))
     } else {
         conn.is_inbound(&flow(packet))
     }
@@ -217,7 +272,7 @@ fn find_conn<A: Addr, T: Tables<A>>(
     Some(conn)
 }
 
-/// The live masqueraded connection of a server's packet.
+/// The live connection of a server's packet, if its replies are translated.
 #[inline(always)]
 fn find_reply_conn<A: Addr, T: Tables<A>>(
     packet: &Packet<A>,
@@ -227,8 +282,15 @@ fn find_reply_conn<A: Addr, T: Tables<A>>(
     let server = (packet.src, packet.sport);
     let client = (packet.dst, packet.dport);
     let conn = tables.find_outbound(packet.proto, server, client)?;
-    let masqueraded = conn.word().method() == fwd::Method::Masquerade as u8;
-    (masqueraded && !conn.has_expired(now)).then_some(conn)
+    (is_translated(conn) && !conn.has_expired(now)).then_some(conn)
+}
+
+/// Does a server's packet that found this entry have to be translated back? (With FULLNAT only what is addressed to the
+/// source is, which the shadow stands for.)
+#[inline(always)]
+fn is_translated<A: Addr, M: Mem>(conn: Entry<A, M>) -> bool {
+    let word = conn.word();
+    word.method() == Method::Masquerade as u8 || word.has(Word::SHADOW)
 }
 
 /// The server of this connection was deleted: silence, until it is back or the connection expires; with

@@ -5,11 +5,15 @@
 //! | the client's side | VIP → client | the real server, like a request | destination; quoted source and port |
 //! | a server's side (NAT) | client → real server | the client, like a reply | source; quoted destination and port |
 //!
+//! (FULLNAT rewrites the other side, too: the quote from a server's side shows the director's own address as source.)
+//!
 //! Without them path MTU discovery fails (RFC 1191): in DR and TUN the real server sends, but a router's "too big" comes
 //! to the VIP, so to the director. An error changes no state and starts no timer; it is counted like a packet. Nothing is
 //! ever answered to an error (RFC 1122, section 3.2.2).
 
-use super::{Decision, DropReason, Located, Plan, Tables, Verdict, account, hop, next_hop};
+use super::{
+    Decision, DropReason, Located, Plan, Tables, Verdict, account, hop, is_translated, next_hop, owner_of,
+};
 use crate::conn::{Entry, Flow};
 use crate::fwd::{self, Method};
 use crate::maps::filter_bit;
@@ -42,7 +46,7 @@ pub fn locate_related<A: Addr, T: Tables<A>>(
     if filter.real_addrs[word & 2047] & bit != 0
         && let Some(conn) =
             tables.find_outbound(quote.proto, (quote.dst, quote.dport), (quote.src, quote.sport))
-        && conn.word().method() == Method::Masquerade as u8
+        && is_translated(conn)
         && !conn.has_expired(now)
     {
         return Located::Reply(conn.id);
@@ -77,7 +81,10 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
         Located::Reply(id) => (id, View::Output),
         _ => return Decision::PASS,
     };
-    let Some((conn, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
+    let Some((found, settings)) = Entry::at(tables, id).zip(tables.settings()) else {
+        return Decision::PASS;
+    };
+    let Some(conn) = owner_of(found, tables, now) else {
         return Decision::PASS;
     };
     let dest_id = conn.dest();
@@ -88,13 +95,21 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
         return Decision::drop(DropReason::ServerGone);
     }
     let decision = if view == View::Output {
-        hop::reply_hop(packet.dst, conn, tables, now, &mut plan.hop);
-        fwd::nat::reply(packet, conn, plan)
+        let client = fwd::nat::receiver(packet, found);
+        hop::reply_hop(client.0, found, tables, now, &mut plan.hop);
+        fwd::nat::reply(packet, conn, client, plan)
     } else {
         next_hop(dest, state, tables, now, &mut plan.hop);
         let (method, addr, port) = (conn.word().method(), conn.dest_addr(), conn.dest_port());
         let target = fwd::Target { dest: dest_id, method, addr, port };
-        fwd::forward(packet, &target, dest, settings, tables, plan)
+        let decision = fwd::forward(packet, &target, dest, settings, tables, plan);
+        if method == Method::FullNat as u8 {
+            if !conn.has_source() {
+                return Decision::PASS; // nothing was sent yet that an error could be about
+            }
+            (plan.edit.rewrite.src, plan.edit.rewrite.sport) = (conn.source(), conn.source_port());
+        }
+        decision
     };
     if decision != Decision::PASS {
         account(packet, dest_id, view, tables);

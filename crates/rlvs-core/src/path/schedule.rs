@@ -7,7 +7,7 @@ use super::service::{FTP, FTP_DATA};
 use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow};
 use crate::conn::entry::{NewEntry, Word};
 use crate::conn::{Entry, Outcome};
-use crate::fwd::Method;
+use crate::fwd::translates;
 use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, global, service_flag};
 use crate::mem::Mem;
@@ -166,7 +166,7 @@ pub fn open_to<A: Addr, T: Tables<A>>(
     let template = persist::join(tables, chosen.template);
     let port = dest_port(packet, service, dest);
     // Replies of DR and TUN pass by: until one is seen, the state machine knows only the client.
-    let seen = if dest.method == Method::Masquerade as u8 { 0 } else { Word::NO_OUTPUT };
+    let seen = if translates(dest.method) { 0 } else { Word::NO_OUTPUT };
     let inserted = tables.insert(|| NewEntry {
         flow: flow(packet),
         dest_addr: dest.addr_as(),

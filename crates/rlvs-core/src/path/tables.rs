@@ -2,11 +2,12 @@
 //! from plain memory.
 
 use super::persist::{self, Remembered};
-use super::{Decision, Hop, Located, Plan, Welcome, close_connection, mark_of, open_to, welcome};
+use super::{Decision, Hop, Located, Plan, Welcome, close_connection, mark_of, open_to, try_source, welcome};
 use crate::conn::entry::{NewEntry, Word};
-use crate::conn::{self, Entry, Flow, Inserted, Sets};
+use crate::conn::{self, Entry, Flow, Inserted, Outcome, Sets};
 use crate::maps::{
-    Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey, Settings, dest_state,
+    Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey, Settings, SourceConfig,
+    dest_state,
 };
 use crate::mem::Mem;
 use crate::proto::{self, View};
@@ -57,6 +58,11 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     #[inline(always)]
     fn close(&self, conn: Entry<A, Self::Set>, seen: Word) {
         close_connection(self, conn, seen)
+    }
+    /// See [`try_source`].
+    #[inline(always)]
+    fn try_source(&self, conn: Entry<A, Self::Set>, now: u32) -> Outcome {
+        try_source(self, conn, now)
     }
     #[inline(always)]
     fn mark(&self, packet: &Packet<A>) -> u32 {
@@ -129,6 +135,7 @@ pub trait Tables<A: Addr>: Sets<A> + Sized {
     /// What a bucket of a page of `BUCKETS` holds.
     fn bucket(&self, page: u32, bucket: u32) -> Option<u32>;
     fn mark_rule(&self, number: u32) -> Option<&MarkRule>;
+    fn source(&self, number: u32) -> Option<&SourceConfig>;
 
     /// What is known of a datagram that comes in fragments.
     fn datagram(&self, key: &FragmentKey) -> Option<Datagram>;

@@ -1,7 +1,7 @@
 //! Which services and destinations a configuration stands for.
 
 use super::model::*;
-use rlvs_control::model::{Destination, Family, Method, SchedFlags, Service, ServiceKey};
+use rlvs_control::model::{Destination, Family, SchedFlags, Service, ServiceKey};
 use std::collections::HashSet;
 
 /// The most services of a configuration.
@@ -84,7 +84,7 @@ fn plain(key: &ServiceKey, address: Endpoint, forwarding: Forwarding) -> Destina
 /// Where packets go: only NAT changes the port, and a server without a port has the service's.
 pub fn destination_endpoint(key: &ServiceKey, address: Endpoint, forwarding: Forwarding) -> Endpoint {
     match *key {
-        ServiceKey::Address { port, .. } if address.port == 0 || forwarding.method != Method::Masquerade => {
+        ServiceKey::Address { port, .. } if address.port == 0 || !forwarding.method.maps_ports() => {
             Endpoint { port, ..address }
         }
         _ => address,

@@ -113,6 +113,7 @@ mod tests {
             is_template: false,
             from_sync: false,
             engine: None,
+            source: None,
         }
     }
 

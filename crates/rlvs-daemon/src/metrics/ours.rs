@@ -111,6 +111,7 @@ fn destinations(snapshot: &Snapshot, text: &mut Text) {
             Method::Masquerade => "masq",
             Method::Tunnel => "tunnel",
             Method::DirectRoute => "gatewaying",
+            Method::FullNat => "fullnat",
         };
         family.sample(&[("service", &s), ("destination", &d), ("method", &method)], 1);
     });

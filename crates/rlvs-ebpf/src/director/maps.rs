@@ -10,8 +10,8 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use rlvs_core::conn::entry::NewEntry;
 use rlvs_core::conn::{Flow, SET_WORDS};
 use rlvs_core::maps::{
-    BUCKETS_PER_PAGE, CALL_ID_LEN, Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig,
-    ServiceKey, Settings, TraceConfig, dest_state, global, rates, stats,
+    BUCKETS_PER_PAGE, CALL_ID_LEN, Datagram, DestConfig, Filter, FragmentKey, MarkRule, SOURCES_PER_FAMILY,
+    ServiceConfig, ServiceKey, Settings, SourceConfig, TraceConfig, dest_state, global, rates, stats,
 };
 use rlvs_core::path::Plan;
 use rlvs_core::wire::{Packet, Quote};
@@ -35,6 +35,9 @@ pub static DEST: Array<DestConfig> = Array::with_max_entries(1024, SHARED);
 pub static BUCKETS: Array<[u32; BUCKETS_PER_PAGE]> = Array::with_max_entries(1024, SHARED);
 #[map]
 pub static MARKS: Array<MarkRule> = Array::with_max_entries(1024, SHARED);
+/// Source addresses of FULLNAT.
+#[map]
+pub static SOURCES: Array<SourceConfig> = Array::with_max_entries(2 * SOURCES_PER_FAMILY, SHARED);
 #[map]
 pub static LINKS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 

@@ -35,7 +35,12 @@ fn is_readable<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &mut Q
 }
 
 #[inline(always)]
-fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>, plan: &mut Plan<A>) -> i32 {
+fn finish<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    quote: &mut Quote<A>,
+    plan: &mut Plan<A>,
+) -> i32 {
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let now = jiffies();
@@ -77,7 +82,12 @@ fn learn<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) {
 }
 
 #[inline(always)]
-fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, quote: &Quote<A>, plan: &Plan<A>) -> Option<()> {
+fn apply<A: Family>(
+    skb: *mut __sk_buff,
+    packet: &Packet<A>,
+    quote: &mut Quote<A>,
+    plan: &Plan<A>,
+) -> Option<()> {
     // Side by side, because of the stack.
     if plan.edit.kind == Kind::Nat {
         translate(skb, packet, quote, plan)
@@ -119,17 +129,19 @@ fn is_right<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>) -> bool {
 fn translate<A: Family>(
     skb: *mut __sk_buff,
     packet: &Packet<A>,
-    quote: &Quote<A>,
+    quote: &mut Quote<A>,
     plan: &Plan<A>,
 ) -> Option<()> {
     let new = fwd::rewritten(packet, &plan.edit);
-    let r = nat::requoted(packet, quote, &plan.edit.rewrite);
-    A::store_head(skb, packet, &new, plan.edit.rewrite.addresses(packet))?;
+    nat::requote(packet, quote, &plan.edit.rewrite);
+    A::store_head(skb, packet, &new, (plan.edit.rewrite.src, plan.edit.rewrite.dst))?;
     let flags = BPF_F_RECOMPUTE_CSUM as u64;
-    store(skb, r.addr_at as u32, &r.addr, flags)?;
+    let (src_at, dst_at) = quote.addresses_at();
+    store(skb, src_at as u32, &quote.src, flags)?;
+    store(skb, dst_at as u32, &quote.dst, flags)?;
     if A::WORDS == 1 {
-        store(skb, quote.ip_at as u32 + ipv4::CHECK_AT as u32, &r.ip_check, flags)?;
+        store(skb, quote.ip_at as u32 + ipv4::CHECK_AT as u32, &quote.ip_check, flags)?;
     }
-    store(skb, r.port_at as u32, &r.port, flags)?;
-    store(skb, packet.l4_at as u32 + 2, &r.icmp_check, flags)
+    store(skb, quote.l4_at as u32, &[quote.sport, quote.dport], flags)?;
+    store(skb, packet.l4_at as u32 + 2, &quote.icmp_check, flags)
 }

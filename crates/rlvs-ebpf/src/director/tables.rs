@@ -16,7 +16,7 @@ use rlvs_core::conn::{self, Entry, Flow, Inserted, Outcome, Sets, Step};
 use rlvs_core::fwd::Kind;
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, DROP_REASONS, Datagram, DestConfig, Filter, FragmentKey, MarkRule, NONE, ServiceConfig,
-    ServiceKey, Settings, call_key, global,
+    ServiceKey, Settings, SourceConfig, call_key, global,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::persist::Remembered;
@@ -137,6 +137,14 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
         A::close(conn.id, seen.0);
     }
     #[inline(always)]
+    fn try_source(&self, conn: Entry<A, Words<255>>, now: u32) -> Outcome {
+        match A::try_source(conn.id, now) {
+            0 => Outcome::New,
+            1 => Outcome::Lost,
+            _ => Outcome::Full,
+        }
+    }
+    #[inline(always)]
     fn mark(&self, packet: &Packet<A>) -> u32 {
         A::mark(packet) as u32
     }
@@ -238,6 +246,10 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     #[inline(always)]
     fn mark_rule(&self, number: u32) -> Option<&MarkRule> {
         maps::MARKS.get(number)
+    }
+    #[inline(always)]
+    fn source(&self, number: u32) -> Option<&SourceConfig> {
+        maps::SOURCES.get(number)
     }
 
     #[inline(always)]

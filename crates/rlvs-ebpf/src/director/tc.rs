@@ -111,7 +111,7 @@ fn carry_out_secured<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> 
     let now = jiffies();
     match Located::from_code(A::locate(packet, now)) {
         known @ (Located::Request(_) | Located::Reply(_)) => {
-            A::tc_finish(skb, packet, known.code(), now) as i32
+            A::tc_carry_out(skb, packet, known.code(), now) as i32
         }
         _ => TC_ACT_OK,
     }
@@ -128,7 +128,7 @@ fn carry_out_fragment<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) ->
         Located::New => carry_out(skb, packet),
         Located::Pass => TC_ACT_OK,
         Located::Up => TC_ACT_SHOT, // for now
-        _ => A::tc_finish(skb, packet, known, now) as i32,
+        _ => A::tc_carry_out(skb, packet, known, now) as i32,
     }
 }
 
@@ -221,7 +221,31 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    A::tc_finish(skb, packet, located, now) as i32
+    A::tc_carry_out(skb, packet, located, now) as i32
+}
+
+/// The packet's connection has no source yet: what [`finish`] says then, which is no `TC_ACT_…`.
+const SOURCELESS: i32 = 1000;
+
+/// The second half of the story. The first packet of a connection may need a source before (`TC_ACT_…`).
+#[inline(always)]
+pub fn carry_out_located<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
+    let done = A::tc_finish(skb, packet, located, now) as i32;
+    if done != SOURCELESS {
+        return done;
+    }
+    // Here, and not where it was missed: there is no stack left there.
+    match A::bind_source(located as u32, now) {
+        0 => A::tc_finish(skb, packet, located, now) as i32,
+        reason => {
+            let reason = DropReason::from_number(reason as u8);
+            count_drop(reason);
+            // SAFETY: the context of the running program.
+            let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
+            trace::note_to(packet, located, Decision::drop(reason), 0, Layer::Stack, ifindex);
+            TC_ACT_SHOT
+        }
+    }
 }
 
 /// The second half of the story, and what comes of it (`TC_ACT_…`).
@@ -242,6 +266,9 @@ fn finish_with<A: Family>(
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
     let mut decision = Decision(A::tc_decide(skb, packet, located, now, plan));
+    if decision == Decision::UP {
+        return SOURCELESS;
+    }
     if decision.is_sent() && apply(skb, packet, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);
     }
@@ -295,9 +322,9 @@ pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>)
 fn rewrite<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
     let new = fwd::rewritten(packet, &plan.edit);
     if plan.edit.kind == Kind::Nat {
-        let addresses = plan.edit.rewrite.addresses(packet);
-        A::store_head(skb, packet, &new, addresses)?;
-        translate(skb, packet, &plan.edit.rewrite)
+        let rewrite = &plan.edit.rewrite;
+        A::store_head(skb, packet, &new, (rewrite.src, rewrite.dst))?;
+        translate(skb, packet, rewrite)
     } else {
         A::store_head(skb, packet, &new, (packet.src, packet.dst))
     }
@@ -310,7 +337,7 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
         return Some(());
     }
     let l4_at = packet.l4_at as u32;
-    store(skb, l4_at, &rewrite.ports(packet), 0)?;
+    store(skb, l4_at, &[rewrite.sport, rewrite.dport], 0)?;
     if packet.proto == ip_proto::SCTP {
         return Some(()); // its sum covers no address, and its port is not translated
     }
@@ -335,8 +362,7 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
 /// A datagram without checksum gets one, as IPVS does.
 #[inline(always)]
 fn complete_udp_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
-    let (src, dst) = rewrite.addresses(packet);
-    let start = checksum::pseudo(src, dst, packet.proto, packet.l4_len());
+    let start = checksum::pseudo(rewrite.src, rewrite.dst, packet.proto, packet.l4_len());
     let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
     let check = checksum::finish(sum);
     let check = if check.0 == 0 { Be16(0xffff) } else { check };

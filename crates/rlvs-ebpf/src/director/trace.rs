@@ -20,11 +20,24 @@ pub fn note<A: Family>(
     layer: Layer,
     ifindex: u32,
 ) {
+    note_to(packet, located, decision, plan.hop.ifindex, layer, ifindex);
+}
+
+/// The same; `to` is the interface by which it goes out if it does.
+#[inline(always)]
+pub fn note_to<A: Family>(
+    packet: &Packet<A>,
+    located: u64,
+    decision: Decision,
+    to: u32,
+    layer: Layer,
+    ifindex: u32,
+) {
     if let Some(config) = maps::TRACE.get(0)
         // SAFETY: a word that user space writes meanwhile.
         && unsafe { (&raw const config.until).read_volatile() } != 0
     {
-        let out = if decision.is_sent() { plan.hop.ifindex } else { 0 };
+        let out = if decision.is_sent() { to } else { 0 };
         A::trace(packet, located, decision.0, (layer as u64) << 32 | ifindex as u64, out);
     }
 }

@@ -167,12 +167,10 @@ fn apply<A: Family>(context: *mut xdp_md, frame: Bytes, packet: &Packet<A>, plan
         Kind::Direct => {}
         Kind::Nat => {
             let rewrite = &plan.edit.rewrite;
-            let (src, dst) = rewrite.addresses(packet);
-            A::set_addresses(head, src, dst);
+            A::set_addresses(head, rewrite.src, rewrite.dst);
             let l4 = frame.view(packet.l4_at as usize & 127, 8)?;
-            let ports = rewrite.ports(packet);
-            l4.set_be16(0, ports[0]);
-            l4.set_be16(2, ports[1]);
+            l4.set_be16(0, rewrite.sport);
+            l4.set_be16(2, rewrite.dport);
             if packet.proto == ip_proto::TCP {
                 frame.view(packet.l4_at as usize & 127, 20)?.set_be16(16, new.l4_check);
             } else {

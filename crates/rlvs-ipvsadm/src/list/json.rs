@@ -126,6 +126,7 @@ impl DestinationRow {
                 Method::Masquerade => "masq",
                 Method::Tunnel => "tunnel",
                 Method::DirectRoute => "gatewaying",
+                Method::FullNat => "fullnat",
             },
             tunnel: (server.method == Method::Tunnel).then(|| TunnelRow::of(server.tunnel)),
             weight: server.weight,
@@ -202,6 +203,13 @@ impl RateRow {
     }
 }
 
+/// What the server of a FULLNAT connection sees.
+#[derive(Serialize)]
+struct SourceRow {
+    address: IpAddr,
+    port: u16,
+}
+
 #[derive(Serialize)]
 struct ConnectionRow<'a> {
     protocol: String,
@@ -211,6 +219,8 @@ struct ConnectionRow<'a> {
     virtual_port: u16,
     destination_address: IpAddr,
     destination_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceRow>,
     state: &'a str,
     expires_secs: u32,
     template: bool,
@@ -229,6 +239,7 @@ impl ConnectionRow<'_> {
             virtual_port: c.virtual_port,
             destination_address: c.destination,
             destination_port: c.destination_port,
+            source: c.source.map(|s| SourceRow { address: s.ip(), port: s.port() }),
             state: c.state,
             expires_secs: c.expires_secs,
             template: c.is_template,

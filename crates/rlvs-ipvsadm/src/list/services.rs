@@ -97,7 +97,7 @@ impl Listing<'_> {
             persistent_connections: persistent,
             ..
         } = server;
-        let forward = forward(*method);
+        let forward = method.listed();
         match self.columns {
             Columns::Plain => format!(" {forward:<7} {weight:<6} {active:<10} {inactive:<10}"),
             Columns::TunnelInfo => {
@@ -137,14 +137,6 @@ fn attributes(service: &Service) -> String {
     text
 }
 
-fn forward(method: Method) -> &'static str {
-    match method {
-        Method::Masquerade => "Masq",
-        Method::Tunnel => "Tunnel",
-        Method::DirectRoute => "Route",
-    }
-}
-
 fn tunnel_info(method: Method, tunnel: Tunnel) -> String {
     let checksum = match tunnel.checksum {
         TunnelChecksum::None => "-c",
@@ -152,7 +144,7 @@ fn tunnel_info(method: Method, tunnel: Tunnel) -> String {
         TunnelChecksum::Remote => "r+c",
     };
     match (method, tunnel.kind) {
-        (Method::Masquerade | Method::DirectRoute, _) => "n/a".to_owned(),
+        (Method::Masquerade | Method::DirectRoute | Method::FullNat, _) => "n/a".to_owned(),
         (Method::Tunnel, TunnelKind::Ipip) => "ipip".to_owned(),
         (Method::Tunnel, TunnelKind::Gue) => format!("gue:{}:{checksum}", tunnel.port),
         (Method::Tunnel, TunnelKind::Gre) => format!("gre:{checksum}"),

@@ -55,6 +55,7 @@ pub enum Opt {
     Netmask,
     RealServer,
     Gatewaying,
+    FullNat,
     Ipip,
     Masquerading,
     TunType,

@@ -162,6 +162,10 @@ pub const OPTIONS: &[Definition] = &[
     flag(Opt::Masquerading, Some(Slot::Forward), "masquerading", "m", &["masquerading (NAT)"])
         .manual("Network address translation: addresses and ports are rewritten both ways, so answers must come back \
             through the director."),
+    flag(Opt::FullNat, Some(Slot::Forward), "fullnat", "", &[])
+        .unlisted()
+        .manual("Of rlvs alone, for TCP and UDP: like -m, and the real server sees an address and port of the director as \
+            its client, so answers find back by themselves, wherever the server is. `rlvs source` says which addresses."),
     value(Opt::TunType, Slot::TunType, "tun-type", "", "type", &[
         "one of ipip|gue|gre,",
         "the default tunnel type is ipip.",

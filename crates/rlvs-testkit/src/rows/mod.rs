@@ -5,6 +5,7 @@ mod fragments;
 mod packets;
 mod secured;
 mod services;
+mod sources;
 
 use crate::golden::{Expected, Step, Story};
 use crate::lab;
@@ -38,6 +39,8 @@ pub fn stories() -> Vec<Story> {
         services::deleted(),
         services::defences(),
         services::sctp(),
+        sources::tcp_both_ways(),
+        sources::datagrams(),
     ]
 }
 

@@ -7,7 +7,7 @@ use rlvs_core::conn::hash::Place;
 use rlvs_core::conn::{self, Entry, SET_WORDS, Sets, Step};
 use rlvs_core::maps::{
     BUCKETS_PER_PAGE, Datagram, DestConfig, Filter, FragmentKey, MarkRule, ServiceConfig, ServiceKey,
-    Settings, dest_state, global, sched_state, stats,
+    Settings, SourceConfig, dest_state, global, sched_state, stats,
 };
 use rlvs_core::mem::Mem;
 use rlvs_core::path::{Candidate, Decision, Hop, Layer, Look, Plan, Tables, hop_flag};
@@ -134,6 +134,9 @@ impl<'m> Tables<Be32> for &'m Memory {
         self.buckets.get(page as usize * BUCKETS_PER_PAGE + bucket as usize).copied()
     }
     fn mark_rule(&self, _: u32) -> Option<&MarkRule> {
+        None
+    }
+    fn source(&self, _: u32) -> Option<&SourceConfig> {
         None
     }
     fn datagram(&self, _key: &FragmentKey) -> Option<Datagram> {

@@ -16,6 +16,7 @@ pub mod proc;
 pub mod realserver;
 pub mod responder;
 pub mod simulate;
+pub mod source;
 pub mod status;
 pub mod sysctl;
 pub mod trace;

@@ -83,11 +83,7 @@ fn services(views: &[ServiceView], hz: u32) -> String {
                 IpAddr::V4(a) => format!("{:08X}:{:04X}", u32::from(a), d.destination.port),
                 v6 => format!("[{}]:{:04X}", address(v6), d.destination.port),
             };
-            let method = match d.destination.method {
-                Method::Masquerade => "Masq",
-                Method::Tunnel => "Tunnel",
-                Method::DirectRoute => "Route",
-            };
+            let method = d.destination.method.listed();
             let (weight, active, inactive) =
                 (d.destination.weight, d.active_connections, d.inactive_connections);
             let _ = writeln!(text, "  -> {place}      {method:<7} {weight:<6} {active:<10} {inactive:<10}");

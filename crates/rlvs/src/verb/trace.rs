@@ -160,6 +160,7 @@ fn forwarded(p: &Traced) -> String {
         Some(Method::Masquerade) => "NAT",
         Some(Method::DirectRoute) => "DR",
         Some(Method::Tunnel) => "TUN",
+        Some(Method::FullNat) => "FULLNAT",
         None => "forwarded",
     };
     match p.to {

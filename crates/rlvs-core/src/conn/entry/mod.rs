@@ -1,6 +1,7 @@
 //! The words of an entry, and typed access to them.
 
 mod new;
+mod source;
 mod word;
 
 pub use new::NewEntry;
@@ -24,7 +25,7 @@ const TIMEOUT: usize = 5;
 const CONTROL: usize = 6;
 const IN_PACKETS: usize = 7;
 const MARK_OR_CHILDREN: usize = 8;
-const REPLY_HOP: usize = 9; // 9: when and where; 10, 11, 12: destination and source MAC
+const REPLY_HOP: usize = 9; // 9: when and where; 10, 11, 12: destination and source MAC (FULLNAT: see `source`)
 /// Of a template or mapping, which have no replies.
 const CALL: usize = 10; // and 11
 
@@ -245,6 +246,12 @@ impl<A: Addr, M: Mem> Entry<A, M> {
             && self.client_port() == f.client_port
             && self.load(DEST_PORT) == (f.virtual_port.0 as u32 | (f.proto as u32) << 16)
             && self.has_addr(2, &f.virtual_addr)
+    }
+
+    /// Is a server's packet a reply of this connection? Of a shadow it is the flow as the server sees it.
+    #[inline(always)]
+    pub fn is_answered_by(self, f: &Flow<A>) -> bool {
+        if self.word().has(Word::SHADOW) { self.is_inbound(f) } else { self.is_outbound(f) }
     }
 
     #[inline(always)]

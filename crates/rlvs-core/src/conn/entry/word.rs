@@ -19,6 +19,8 @@ impl Word {
     pub const MAPPING: u32 = 1 << 17;
     /// Its template knows that a server answered.
     pub const ASSURED: u32 = 1 << 18;
+    /// The server's side of a connection with a source address of ours (FULLNAT): found by replies alone.
+    pub const SHADOW: u32 = 1 << 19;
     pub(super) const GENERATION_ONE: u32 = 1 << 24;
     pub(super) const GENERATION: u32 = 0xff << 24;
 

@@ -1,4 +1,4 @@
-//! How packets reach a real server: `NAT`, `DR`, or `TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]`.
+//! How packets reach a real server: `NAT`, `DR`, `FULLNAT`, or `TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]`.
 
 use super::text::as_string;
 use rlvs_control::model::{Method, Tunnel, TunnelChecksum, TunnelKind};
@@ -31,6 +31,7 @@ impl fmt::Display for Forwarding {
         match self.method {
             Method::Masquerade => return f.write_str("NAT"),
             Method::DirectRoute => return f.write_str("DR"),
+            Method::FullNat => return f.write_str("FULLNAT"),
             Method::Tunnel => f.write_str("TUN")?,
         }
         match self.tunnel.kind {
@@ -60,8 +61,9 @@ impl FromStr for Forwarding {
         match method.to_ascii_uppercase().as_str() {
             "NAT" => plain(Method::Masquerade),
             "DR" => plain(Method::DirectRoute),
+            "FULLNAT" => plain(Method::FullNat),
             "TUN" => Ok(Forwarding { method: Method::Tunnel, tunnel: tunnel(&rest)? }),
-            _ => Err(format!("{method:?} is no forwarding method; there are NAT, DR and TUN")),
+            _ => Err(format!("{method:?} is no forwarding method; there are NAT, DR, TUN and FULLNAT")),
         }
     }
 }
@@ -114,9 +116,15 @@ mod tests {
 
     #[test]
     fn written_as_read() {
-        for text in
-            ["NAT", "DR", "TUN", "TUN type gre", "TUN type gre csum", "TUN type gue port 6080 remcsum"]
-        {
+        for text in [
+            "NAT",
+            "DR",
+            "FULLNAT",
+            "TUN",
+            "TUN type gre",
+            "TUN type gre csum",
+            "TUN type gue port 6080 remcsum",
+        ] {
             assert_eq!(text.parse::<Forwarding>().unwrap().to_string(), text);
         }
         assert_eq!("tun type ipip nocsum".parse::<Forwarding>().unwrap().to_string(), "TUN");
@@ -125,7 +133,7 @@ mod tests {
     #[test]
     fn what_ipvs_refuses() {
         for (text, why) in [
-            ("", "\"\" is no forwarding method; there are NAT, DR and TUN"),
+            ("", "\"\" is no forwarding method; there are NAT, DR, TUN and FULLNAT"),
             ("NAT type gre", "\"type\" is for TUN only"),
             ("TUN type vxlan", "\"vxlan\" is no tunnel; there are ipip, gue and gre"),
             ("TUN type gue", "gue needs a port: TUN type gue port 6080"),

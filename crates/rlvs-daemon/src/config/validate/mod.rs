@@ -4,7 +4,7 @@
 use super::model::*;
 use super::report::{Diagnostic, Level, Span};
 use super::rules::{self, MAX_DESTINATIONS, MAX_SERVICES};
-use rlvs_control::model::{Family, Method, ServiceKey};
+use rlvs_control::model::{Family, ServiceKey};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;

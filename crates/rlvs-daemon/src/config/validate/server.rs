@@ -51,7 +51,7 @@ impl<'a> Validation<'a> {
         let meant = rules::keys(self.config, vs)
             .map(|key| rules::destination_endpoint(&key, server, method))
             .find(|meant| meant.port != server.port);
-        if let Some(meant) = meant.filter(|_| server.port != 0 && method.method != Method::Masquerade) {
+        if let Some(meant) = meant.filter(|_| server.port != 0 && !method.method.maps_ports()) {
             let message =
                 format!("the {what} {server} gets packets at port {}: {method} changes no port", meant.port);
             self.warn(place, message, format!("write port {}, or lvs_method NAT", meant.port));

@@ -7,7 +7,7 @@ use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_OK, xdp_md};
 use rlvs_core::conn::entry::{NewEntry, Word};
 use rlvs_core::conn::hash::Place;
-use rlvs_core::conn::{self, Entry, Flow};
+use rlvs_core::conn::{self, Entry, Flow, Outcome};
 use rlvs_core::maps::NONE;
 use rlvs_core::path::persist::{self, Remembered};
 use rlvs_core::path::{self, Decision, Located, Plan, Welcome};
@@ -120,6 +120,22 @@ pub fn open_to<A: Family>(packet: *const Packet<A>, service: u32, dest: u32, tem
 }
 
 #[inline(always)]
+pub fn bind_source<A: Family>(id: u32, now: u32) -> u64 {
+    let tables = tables::<A>();
+    match Entry::at(&tables, id) {
+        Some(conn) => path::bind_source(&tables, conn, now).err().map_or(0, |reason| reason as u64),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+pub fn try_source<A: Family>(id: u32, now: u32) -> u64 {
+    let tables = tables::<A>();
+    let outcome = Entry::at(&tables, id).map_or(Outcome::Full, |conn| path::try_source(&tables, conn, now));
+    outcome as u64
+}
+
+#[inline(always)]
 pub fn pick_by_hash<A: Family>(packet: *const Packet<A>, service: u32) -> u64 {
     match unsafe { packet.as_ref() } {
         Some(packet) => sched::pick_by_hash(packet, &tables(), service).unwrap_or(NONE) as u64,
@@ -209,6 +225,14 @@ pub fn first_fragment<A: Family>(
     match unsafe { packet.as_ref() } {
         Some(packet) => fragments::first(skb, packet, located, now),
         None => 0,
+    }
+}
+
+#[inline(always)]
+pub fn tc_carry_out<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32) -> u64 {
+    match unsafe { packet.as_ref() } {
+        Some(packet) => tc::carry_out_located(skb, packet, located, now) as u64,
+        None => TC_ACT_OK as u64,
     }
 }
 

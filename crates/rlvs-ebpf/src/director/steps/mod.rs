@@ -101,6 +101,10 @@ steps! {
     /// Opens a connection for a packet to a destination: the code of a [`Located`].
     rlvs_open_to, rlvs6_open_to:
         open_to(packet: *const Packet<A>, service: u32, dest: u32, template: u32, now: u32);
+    /// FULLNAT: gives a connection its source: 0, or the number of a [`DropReason`](rlvs_core::path::DropReason).
+    rlvs_bind_source, rlvs6_bind_source: bind_source(id: u32, now: u32);
+    /// Tries one: the number of an [`Outcome`](rlvs_core::conn::Outcome).
+    rlvs_try_source, rlvs6_try_source: try_source(id: u32, now: u32);
     /// The destination that a service's scheduler picks, or NONE; a function for each group of schedulers.
     rlvs_pick_by_hash, rlvs6_pick_by_hash: pick_by_hash(packet: *const Packet<A>, service: u32);
     /// The same; above NONE see [`Picked::code`].
@@ -122,7 +126,10 @@ steps! {
     /// TC: a first fragment, before it is located and after; not 0 if it is used up.
     rlvs_first_fragment, rlvs6_first_fragment:
         first_fragment(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
-    /// TC: the same (`TC_ACT_…`).
+    /// TC: the same (`TC_ACT_…`), and what may be needed before.
+    rlvs_tc_carry_out, rlvs6_tc_carry_out:
+        tc_carry_out(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
+    /// The second half itself.
     rlvs_tc_finish, rlvs6_tc_finish:
         tc_finish(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
     /// Likewise.
