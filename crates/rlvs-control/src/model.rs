@@ -178,6 +178,9 @@ pub struct Destination {
     pub upper_threshold: u32,
     pub lower_threshold: u32,
     pub tunnel: Tunnel,
+    /// FULLNAT: new TCP connections begin with a PROXY protocol header (version 2) that says who the client is.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// Totals since creation or the last `-Z`.

@@ -263,6 +263,7 @@ impl Fake {
                 upper_threshold: 0,
                 lower_threshold: 0,
                 tunnel: Tunnel::default(),
+                proxy_protocol: false,
             },
             active_connections: 0,
             inactive_connections: 0,

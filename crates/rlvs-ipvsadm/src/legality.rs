@@ -3,7 +3,7 @@
 
 use crate::errors::{Refusal, wrong_use};
 use crate::options::{Filled, SLOTS, Slot, SlotRules, Verb};
-use rlvs_control::model::{Method, TunnelKind};
+use rlvs_control::model::{Method, Protocol, ServiceKey, TunnelKind};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule {
@@ -43,6 +43,15 @@ fn check_list(filled: Filled) -> Result<(), Refusal> {
     let connections = filled.has(Slot::Connection);
     if numbers && (connections || no_services) || no_services && filled.has(Slot::PersistentConn) {
         return Err(wrong_use("options conflicts in the list command"));
+    }
+    Ok(())
+}
+
+/// Whether there is anything to hand on, and a connection to do it in.
+pub fn check_proxy_protocol(method: Method, service: &ServiceKey, asked: bool) -> Result<(), Refusal> {
+    let udp = matches!(service, ServiceKey::Address { protocol: Protocol::Udp | Protocol::Sctp, .. });
+    if asked && (method != Method::FullNat || udp) {
+        return Err(wrong_use("--proxy-protocol is for TCP with --fullnat"));
     }
     Ok(())
 }

@@ -106,6 +106,7 @@ struct Given<'a> {
     upper_threshold: u32,
     lower_threshold: u32,
     tunnel: Tunnel,
+    proxy_protocol: bool,
     daemon: DaemonOptions,
 }
 
@@ -148,6 +149,7 @@ impl<'a> Given<'a> {
             upper_threshold: 0,
             lower_threshold: 0,
             tunnel: Tunnel::default(),
+            proxy_protocol: false,
             daemon: DaemonOptions::default(),
         })
     }
@@ -190,6 +192,7 @@ impl<'a> Given<'a> {
             Opt::Ipip => self.method = Method::Tunnel,
             Opt::Masquerading => self.method = Method::Masquerade,
             Opt::FullNat => self.method = Method::FullNat,
+            Opt::ProxyProtocol => self.proxy_protocol = true,
             Opt::Weight => self.weight = number(text, 0..=MAX_NUMBER, "weight")?,
             Opt::UpperThreshold => {
                 self.upper_threshold = number(text, 0..=MAX_NUMBER, "u_threshold")?;
@@ -317,6 +320,7 @@ impl<'a> Given<'a> {
             let text = "Different address family is allowed only for tunneling servers";
             return Err(wrong_use(text));
         }
+        legality::check_proxy_protocol(self.method, service, self.proxy_protocol)?;
         legality::check_tunnel(self.method, self.tunnel.kind, self.filled)?;
         // Only masquerading can change a packet's port.
         if let (ServiceKey::Address { port: service_port, .. }, Method::DirectRoute | Method::Tunnel) =
@@ -332,6 +336,7 @@ impl<'a> Given<'a> {
             upper_threshold: self.upper_threshold,
             lower_threshold: self.lower_threshold,
             tunnel: self.tunnel,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 

@@ -93,6 +93,9 @@ fn server_options(server: &Destination) -> String {
     if server.lower_threshold != 0 {
         let _ = write!(text, " -y {}", server.lower_threshold);
     }
+    if server.proxy_protocol {
+        text.push_str(" --proxy-protocol");
+    }
     if server.method == Method::Tunnel {
         let Tunnel { kind, port, checksum } = server.tunnel;
         let checksum = match checksum {

@@ -52,7 +52,7 @@ fn host(last: u8, v6: bool) -> IpAddr {
 
 /// A server for a service with this family and port (`None`: a firewall mark's).
 fn server() -> impl Strategy<Value = (Destination, bool)> {
-    let method = select(vec![Method::Masquerade, Method::Tunnel, Method::DirectRoute]);
+    let method = select(vec![Method::Masquerade, Method::Tunnel, Method::DirectRoute, Method::FullNat]);
     let tunnel = prop_oneof![
         Just(Tunnel::default()),
         (1..=u16::MAX, checksum(3)).prop_map(|(port, checksum)| Tunnel {
@@ -74,6 +74,7 @@ fn server() -> impl Strategy<Value = (Destination, bool)> {
                 upper_threshold: upper,
                 lower_threshold: lower % (upper + 1),
                 tunnel,
+                proxy_protocol: method == Method::FullNat && weight % 2 == 0,
             };
             (server, other_family)
         },
@@ -101,6 +102,9 @@ fn table(services: Vec<(Service, Vec<(Destination, bool)>)>) -> Fake {
                 (service.key, server.method)
             {
                 server.port = port;
+            }
+            if let ServiceKey::Address { protocol: Protocol::Udp | Protocol::Sctp, .. } = service.key {
+                server.proxy_protocol = false;
             }
             let _ = balancer.add_destination(&service.key, &server);
         }

@@ -1,6 +1,7 @@
 //! Hands for the host: a decision, carried out on a frame in plain memory.
 
 use crate::brain::{Brain, Driver, Stack, Where};
+use crate::handing::handed_on;
 use crate::world::World;
 use rlvs_core::fwd::cut::{Cut, Piece};
 use rlvs_core::fwd::nat;
@@ -163,6 +164,18 @@ fn carry_out<L: Where>(
             }
             let answer = error_frame(packet, frame, error, world.random() as u16);
             Outcome::Answered(reason, sent(answer, &plan.hop))
+        }
+        Verdict::Forward if plan.edit.handing != 0 => {
+            let frame = edited(world, packet, frame, &plan);
+            let mut frames = handed_on(brain, packet, &plan, located, frame);
+            match frames.len() {
+                1 => Outcome::Sent(sent(frames.remove(0), &plan.hop)),
+                _ if !plan.hop.has(hop_flag::RESOLVED) => {
+                    world.count_drop(DropReason::EditFailed);
+                    Outcome::Drop(DropReason::EditFailed)
+                }
+                _ => Outcome::Split(frames.into_iter().map(|frame| sent(frame, &plan.hop)).collect()),
+            }
         }
         Verdict::Forward => Outcome::Sent(sent(edited(world, packet, frame, &plan), &plan.hop)),
         Verdict::Split if !plan.hop.has(hop_flag::RESOLVED) => {

@@ -21,6 +21,7 @@ mod audit;
 mod brain;
 pub mod choices;
 pub mod golden;
+mod handing;
 mod hands;
 pub mod lab;
 mod memory;

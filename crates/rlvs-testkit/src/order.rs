@@ -60,6 +60,7 @@ pub struct DestOrder {
     pub upper: u32,
     pub lower: u32,
     pub tunnel: TunnelOrder,
+    pub proxy_protocol: bool,
 }
 
 /// `--tun-type`, `--tun-port`, and `--tun-csum` or `--tun-remcsum`, as the maps have them.
@@ -109,6 +110,7 @@ impl Order {
             weight: number("-w", 1),
             upper: number("-x", 0),
             lower: number("-y", 0),
+            proxy_protocol: words.contains(&"--proxy-protocol"),
             tunnel: TunnelOrder {
                 kind: match after("--tun-type") {
                     Some("gue") => kind::GUE,

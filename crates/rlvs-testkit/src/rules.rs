@@ -137,7 +137,7 @@ impl World {
         dest.last_weight = order.weight;
         dest.service = service as u32;
         dest.service_key = service_key(key);
-        dest.flags = dest_flag::IN_USE | dest_flag::AVAILABLE;
+        dest.flags |= dest_flag::IN_USE | dest_flag::AVAILABLE;
         dest.next = self.service[service].first;
         self.dest[id] = dest;
         self.thresholds_changed(id);
@@ -219,6 +219,10 @@ impl World {
         dest.family = 4;
         dest.method = order.method as u8;
         dest.weight = order.weight;
+        dest.flags &= !dest_flag::HANDS_ON;
+        if order.proxy_protocol {
+            dest.flags |= dest_flag::HANDS_ON;
+        }
         dest.upper_threshold = order.upper;
         dest.lower_threshold = order.lower;
         dest.low_mark = if order.lower == 0 { order.upper - (order.upper >> 2) } else { order.lower };

@@ -148,5 +148,6 @@ fn destination(number: u16, method: Method) -> Destination {
         upper_threshold: 0,
         lower_threshold: 0,
         tunnel: Tunnel::default(),
+        proxy_protocol: false,
     }
 }

@@ -50,6 +50,7 @@ fn view(instance: &Instance, id: u32) -> DestinationView {
             upper_threshold: config.upper_threshold,
             lower_threshold: config.lower_threshold,
             tunnel: convert::tunnel_view(&config),
+            proxy_protocol: config.hands_on(),
         },
         active_connections: state.load(dest_state::ACTIVE),
         inactive_connections: state.load(dest_state::INACTIVE),
@@ -79,7 +80,7 @@ pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Resu
     config.last_weight = destination.weight;
     config.service = service;
     config.service_key = service_config.key;
-    config.flags = dest_flag::IN_USE | dest_flag::AVAILABLE;
+    config.flags |= dest_flag::IN_USE | dest_flag::AVAILABLE;
     config.next = service_config.first;
     config.deleted_at = 0;
     instance.dest.set(id, &config);
@@ -228,6 +229,10 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     {
         return Err(Error::NotSupported("another port of an SCTP server behind NAT".into()));
     }
+    if d.proxy_protocol && (d.method != Method::FullNat || key.protocol == ip_proto::UDP) {
+        let why = "--proxy-protocol is for TCP with --fullnat: with other methods the server sees the client's address anyway";
+        return Err(Error::Invalid(why.into()));
+    }
     if d.method == Method::FullNat {
         if key.protocol == ip_proto::SCTP {
             return Err(Error::NotSupported("an SCTP server behind FULLNAT".into()));
@@ -261,6 +266,10 @@ fn describe(config: &mut DestConfig, d: &Destination) {
     config.family = if d.addr.is_ipv4() { 4 } else { 6 };
     config.method = convert::method(d.method);
     config.weight = d.weight;
+    config.flags &= !dest_flag::HANDS_ON;
+    if d.proxy_protocol {
+        config.flags |= dest_flag::HANDS_ON;
+    }
     config.upper_threshold = d.upper_threshold;
     config.lower_threshold = d.lower_threshold;
     config.low_mark = match d.lower_threshold {

@@ -306,5 +306,6 @@ fn destination(order: &DestOrder) -> Destination {
         upper_threshold: order.upper,
         lower_threshold: order.lower,
         tunnel: tunnel(&order.tunnel),
+        proxy_protocol: order.proxy_protocol,
     }
 }

@@ -219,6 +219,7 @@ pub fn obey(director: &mut Director, line: &str) {
         weight: 1,
         upper_threshold: 0,
         lower_threshold: 0,
+        proxy_protocol: false,
         tunnel: Tunnel {
             kind: match after("--tun-type") {
                 Some("gue") => TunnelKind::Gue,

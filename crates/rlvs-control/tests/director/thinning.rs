@@ -22,6 +22,7 @@ fn serve(director: &mut Director, vip: IpAddr, rip: IpAddr) {
         upper_threshold: 0,
         lower_threshold: 0,
         tunnel: Tunnel::default(),
+        proxy_protocol: false,
     };
     director.add_destination(&key, &server).unwrap();
 }

@@ -48,6 +48,9 @@ pub struct Edit<A> {
     pub kind: Kind,
     pub rewrite: nat::Rewrite<A>,
     pub encap: tun::Encap,
+    /// The connection whose client is to be told to its server (see [`path::handing`](crate::path::handing)): its id and
+    /// one more; or 0.
+    pub handing: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,7 +68,7 @@ impl<A: Addr> Edit<A> {
     /// Nothing but the time to live and the MACs.
     #[inline(always)]
     pub fn nothing() -> Edit<A> {
-        Edit { kind: Kind::Direct, rewrite: nat::Rewrite::none(), encap: tun::Encap::NONE }
+        Edit { kind: Kind::Direct, rewrite: nat::Rewrite::none(), encap: tun::Encap::NONE, handing: 0 }
     }
 
     /// Bytes that the packet grows by.

@@ -201,6 +201,8 @@ pub mod dest_flag {
     pub const IN_USE: u32 = 1 << 0;
     /// Configured: may get packets.
     pub const AVAILABLE: u32 = 1 << 1;
+    /// FULLNAT: the client's address is handed on by PROXY protocol.
+    pub const HANDS_ON: u32 = 1 << 2;
 }
 
 impl ServiceConfig {
@@ -259,6 +261,11 @@ impl DestConfig {
     #[inline(always)]
     pub const fn is_available(&self) -> bool {
         self.flags & dest_flag::AVAILABLE != 0
+    }
+
+    #[inline(always)]
+    pub const fn hands_on(&self) -> bool {
+        self.flags & dest_flag::HANDS_ON != 0
     }
 
     /// Is its address of another family than the packets of its service? (Tunnels alone can do that.)

@@ -15,6 +15,7 @@ mod defence;
 pub mod estimate;
 mod expire;
 pub mod fragment;
+pub mod handing;
 mod hop;
 pub mod limit;
 mod load;
@@ -46,7 +47,7 @@ use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, Settings, filter_bit};
 use crate::mem::Mem;
 use crate::proto::View;
-use crate::wire::{Addr, Be16, Packet, icmp};
+use crate::wire::{Addr, Be16, Packet, icmp, ip_proto};
 
 /// What happens to a packet. `now` in jiffies; `plan` is filled in when the answer is [`Verdict::Forward`].
 #[inline(always)]
@@ -159,6 +160,16 @@ pub fn deliver<A: Addr, T: Tables<A>>(
             decision
         }
     };
+    // The client's address is handed on in TC alone; to the end, whatever the destination is told meanwhile.
+    if packet.proto == ip_proto::TCP
+        && seen.method() == Method::FullNat as u8
+        && (dest.hands_on() || conn.knows_first())
+    {
+        if T::LAYER == Layer::Driver {
+            return Decision::UP;
+        }
+        plan.edit.handing = conn.id.wrapping_add(1);
+    }
     // What a server on this machine gets is counted too; by TC, or it would be counted twice.
     let local = view == View::Input && plan.hop.has(hop_flag::LOCAL);
     if decision == Decision::PASS && !local {

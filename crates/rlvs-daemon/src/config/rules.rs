@@ -78,6 +78,7 @@ fn plain(key: &ServiceKey, address: Endpoint, forwarding: Forwarding) -> Destina
         upper_threshold: 0,
         lower_threshold: 0,
         tunnel: forwarding.tunnel,
+        proxy_protocol: forwarding.proxy_protocol,
     }
 }
 

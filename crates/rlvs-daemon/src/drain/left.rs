@@ -90,6 +90,7 @@ mod tests {
                 upper_threshold: 0,
                 lower_threshold: 0,
                 tunnel: Tunnel::default(),
+                proxy_protocol: false,
             },
             active_connections: active,
             inactive_connections: inactive,

@@ -95,6 +95,7 @@ pub mod tests {
                 upper_threshold: 0,
                 lower_threshold: 0,
                 tunnel: Tunnel::default(),
+                proxy_protocol: false,
             },
             active_connections: active,
             inactive_connections: 7,

@@ -66,17 +66,26 @@ fn script() -> BoxedStrategy<Script> {
 }
 
 fn forwarding() -> BoxedStrategy<Forwarding> {
-    let tunnel =
-        |kind, checksum| Forwarding { method: Method::Tunnel, tunnel: Tunnel { kind, port: 0, checksum } };
+    let tunnel = |kind, checksum| Forwarding {
+        method: Method::Tunnel,
+        tunnel: Tunnel { kind, port: 0, checksum },
+        proxy_protocol: false,
+    };
     prop_oneof![
         Just(Forwarding::default()),
-        Just(Forwarding { method: Method::DirectRoute, tunnel: Tunnel::default() }),
+        Just(Forwarding { method: Method::DirectRoute, ..Forwarding::default() }),
+        any::<bool>().prop_map(|proxy_protocol| Forwarding {
+            method: Method::FullNat,
+            proxy_protocol,
+            ..Forwarding::default()
+        }),
         Just(tunnel(TunnelKind::Ipip, TunnelChecksum::None)),
         Just(tunnel(TunnelKind::Gre, TunnelChecksum::Full)),
         (1u16.., prop_oneof![Just(TunnelChecksum::None), Just(TunnelChecksum::Remote)]).prop_map(
             |(port, checksum)| Forwarding {
                 method: Method::Tunnel,
-                tunnel: Tunnel { kind: TunnelKind::Gue, port, checksum }
+                tunnel: Tunnel { kind: TunnelKind::Gue, port, checksum },
+                proxy_protocol: false
             }
         ),
     ]

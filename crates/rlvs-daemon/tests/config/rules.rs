@@ -194,6 +194,7 @@ fn table() -> impl Strategy<Value = Vec<Rule>> {
             weight,
             upper_threshold: 0,
             lower_threshold: 0,
+            proxy_protocol: false,
             tunnel: Default::default(),
         });
     let destinations = proptest::collection::vec(destination, 0..5).prop_map(|all| {

@@ -68,6 +68,9 @@ pub trait Family: Addr + Steps<Self> {
         addresses: (Self, Self),
     ) -> Option<()>;
 
+    /// TC: another length of the packet.
+    fn store_len(skb: *mut __sk_buff, packet: &Packet<Self>, total_len: u16) -> Option<()>;
+
     /// Goes on reading where a fragment was found.
     fn read_fragment(frame: Bytes, packet: &mut Packet<Self>) -> Result<(), Skip>;
     /// Reads what an ICMP error quotes, into a place that the family has for it.
@@ -167,6 +170,16 @@ impl Family for Be32 {
         let check = new.ip_check.bytes();
         let ttl_word = Be32::from_bytes([new.ttl, packet.wire_proto(), check[0], check[1]]);
         store(skb, (IP + ipv4::TTL_AT) as u32, &[ttl_word, src, dst], 0)
+    }
+
+    #[inline(always)]
+    fn store_len(skb: *mut __sk_buff, packet: &Packet<Be32>, total_len: u16) -> Option<()> {
+        let (old, new) = (Be16::new(packet.total_len), Be16::new(total_len));
+        store(skb, (IP + ipv4::TOTAL_LEN_AT) as u32, &new, 0)?;
+        let check_at = (IP + ipv4::CHECK_AT) as u32;
+        // SAFETY: the context of the running program, an offset inside the packet.
+        let summed = unsafe { helpers::bpf_l3_csum_replace(skb, check_at, old.0 as u64, new.0 as u64, 2) };
+        (summed == 0).then_some(())
     }
 
     #[inline(always)]
@@ -306,6 +319,12 @@ impl Family for Six {
             helpers::bpf_skb_store_bytes(skb, at, ptr(&words[1]), 32, flags)
         };
         (done == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn store_len(skb: *mut __sk_buff, _: &Packet<Six>, total_len: u16) -> Option<()> {
+        let len = Be16::new(total_len.wrapping_sub(ipv6::LEN as u16));
+        store(skb, (IP + ipv6::PAYLOAD_LEN_AT) as u32, &len, 0)
     }
 
     #[inline(always)]

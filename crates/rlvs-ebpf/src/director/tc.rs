@@ -272,6 +272,9 @@ fn finish_with<A: Family>(
     if decision.is_sent() && apply(skb, packet, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);
     }
+    if decision.is_sent() && plan.edit.handing != 0 && A::hand_on(skb, packet, plan, located) != 0 {
+        decision = Decision::drop(DropReason::EditFailed);
+    }
     if A::WORDS == 1 && decision == Decision::SPLIT && split(skb, &plan.hop).is_none() {
         decision = Decision::drop(DropReason::WouldFragment);
     }

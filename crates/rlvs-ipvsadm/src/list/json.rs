@@ -107,6 +107,8 @@ struct DestinationRow {
     method: &'static str,
     tunnel: Option<TunnelRow>,
     weight: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_protocol: Option<bool>,
     upper_threshold_connections: u32,
     lower_threshold_connections: u32,
     active_connections: u32,
@@ -130,6 +132,7 @@ impl DestinationRow {
             },
             tunnel: (server.method == Method::Tunnel).then(|| TunnelRow::of(server.tunnel)),
             weight: server.weight,
+            proxy_protocol: (server.method == Method::FullNat).then_some(server.proxy_protocol),
             upper_threshold_connections: server.upper_threshold,
             lower_threshold_connections: server.lower_threshold,
             active_connections: view.active_connections,

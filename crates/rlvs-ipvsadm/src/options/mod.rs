@@ -56,6 +56,7 @@ pub enum Opt {
     RealServer,
     Gatewaying,
     FullNat,
+    ProxyProtocol,
     Ipip,
     Masquerading,
     TunType,

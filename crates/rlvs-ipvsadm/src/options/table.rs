@@ -166,6 +166,10 @@ pub const OPTIONS: &[Definition] = &[
         .unlisted()
         .manual("Of rlvs alone, for TCP and UDP: like -m, and the real server sees an address and port of the director as \
             its client, so answers find back by themselves, wherever the server is. `rlvs source` says which addresses."),
+    flag(Opt::ProxyProtocol, None, "proxy-protocol", "", &[])
+        .unlisted()
+        .manual("Of rlvs alone, after --fullnat, for TCP: a connection to the real server begins with a header that says who \
+            the client is (PROXY protocol, version 2). The server must expect it."),
     value(Opt::TunType, Slot::TunType, "tun-type", "", "type", &[
         "one of ipip|gue|gre,",
         "the default tunnel type is ipip.",

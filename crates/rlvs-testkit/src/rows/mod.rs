@@ -41,6 +41,7 @@ pub fn stories() -> Vec<Story> {
         services::sctp(),
         sources::tcp_both_ways(),
         sources::datagrams(),
+        sources::proxy_protocol(),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::{CLIENT, VIP, after, client, server, step, story};
 use crate::golden::{Expected, Step, Story};
 use crate::lab;
-use crate::packet::{ACK, Builder, SYN, at, sum, tcp, udp};
+use crate::packet::{ACK, Builder, FIN, PSH, SYN, at, sum, tcp, udp};
 use rlvs_core::path::DropReason;
 
 /// The pool of these stories has one port, so that the bytes are known beforehand.
@@ -153,4 +153,96 @@ pub fn datagrams() -> Story {
          -A -u 10.0.0.100:54 -s rr\n-a -u 10.0.0.100:54 -r 10.1.0.1:54 -m"
     );
     story("FULLNAT of UDP, and a method that changes", &rules, steps)
+}
+
+/// A segment with numbers, and perhaps data.
+fn segment(from: &str, to: &str, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Builder {
+    tcp(at(from), at(to), flags).with(|b| (b.seq, b.ack) = (seq, ack)).data(data)
+}
+
+pub fn proxy_protocol() -> Story {
+    let real = "10.1.0.1:8080";
+    // 172.16.0.9:1111 to 10.0.0.100:80, in 28 bytes.
+    const HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xac\x10\0\x09\x0a\0\0\x64\x04\x57\0\x50";
+    const LAST: u8 = FIN | ACK;
+    let syn = |from: &str, to: &str, options: &[u8]| {
+        segment(from, to, SYN, 999, 0, b"").with(|b| b.tcp_options = options.to_vec())
+    };
+    // MSS, SACK permitted, timestamps, a Fast Open cookie of four bytes, window scale.
+    const OFFERED: &[u8] =
+        &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 34, 6, 1, 2, 3, 4, 3, 3, 7, 1, 1, 0];
+    const LEFT: &[u8] =
+        &[2, 4, 5, 180, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 253, 6, 1, 2, 3, 4, 3, 3, 7, 1, 1, 0];
+    let (c, s) = (
+        |f, q, a, d: &[u8]| segment(CLIENT, VIP, f, q, a, d),
+        |f, q, a, d: &[u8]| segment(real, SOURCE, f, q, a, d),
+    );
+    let (c2, s2) = (
+        |f, q, a, d: &[u8]| segment(SOURCE, real, f, q, a, d),
+        |f, q, a, d: &[u8]| segment(VIP, CLIENT, f, q, a, d),
+    );
+    let both = |first: Builder, second: Builder| {
+        let frame = |packet| match to_server(1, packet) {
+            Expected::Frame(frame) => frame,
+            other => panic!("{other:?}"),
+        };
+        Expected::Frames(vec![frame(first), frame(second)])
+    };
+    let header = |flags| c2(flags, 1000, 501, HEADER);
+    let steps = vec![
+        client(
+            "neither SACK nor Fast Open is offered",
+            &syn(CLIENT, VIP, OFFERED),
+            to_server(1, syn(SOURCE, real, LEFT)),
+        ),
+        server(
+            1,
+            "the server's number is its own",
+            &s(SYN | ACK, 500, 1000, b""),
+            to_client(s2(SYN | ACK, 500, 1000, b"")),
+        ),
+        client("the handshake's end carries the header", &c(ACK, 1000, 501, b""), to_server(1, header(ACK))),
+        client(
+            "data moves on by its length",
+            &c(PSH | ACK, 1000, 501, b"question"),
+            to_server(1, c2(PSH | ACK, 1028, 501, b"question")),
+        ),
+        client(
+            "data that comes again brings the header with it",
+            &c(PSH | ACK, 1000, 501, b"question"),
+            both(c2(PSH | ACK, 1028, 501, b"question"), header(PSH | ACK)),
+        ),
+        server(
+            1,
+            "half of the header acknowledged is nothing to the client",
+            &s(ACK, 501, 1014, b""),
+            to_client(s2(ACK, 501, 1000, b"")),
+        ),
+        server(1, "the whole of it neither", &s(ACK, 501, 1028, b""), to_client(s2(ACK, 501, 1000, b""))),
+        client(
+            "it is not sent again",
+            &c(PSH | ACK, 1000, 501, b"question"),
+            to_server(1, c2(PSH | ACK, 1028, 501, b"question")),
+        ),
+        server(
+            1,
+            "an answer",
+            &s(PSH | ACK, 501, 1036, b"answer"),
+            to_client(s2(PSH | ACK, 501, 1008, b"answer")),
+        ),
+        client("and the end", &c(LAST, 1008, 507, b""), to_server(1, c2(LAST, 1036, 507, b""))),
+        after(
+            "-e -t 10.0.0.100:80 -r 10.1.0.1:8080 --fullnat",
+            server(
+                1,
+                "is so though new connections do without",
+                &s(LAST, 507, 1037, b""),
+                to_client(s2(LAST, 507, 1009, b"")),
+            ),
+        ),
+    ];
+    let rules = format!(
+        "source 10.1.0.254 5000 5000\n-A -t {VIP} -s rr\n-a -t {VIP} -r {real} --fullnat --proxy-protocol"
+    );
+    story("FULLNAT: the client's address is handed on", &rules, steps)
 }

@@ -75,3 +75,52 @@ impl<A: Addr, M: Mem> Entry<A, M> {
         owner.word().is_same_life(Word(link)).then_some(owner)
     }
 }
+
+/// What is known of the header that tells the server who the client is (see `path::handing`), in the word of the port; a bit
+/// that is lost to another processor is set again by the next segment.
+const FIRST_KNOWN: u32 = 1 << 18;
+const SENT: u32 = 1 << 19;
+const FOLLOWED: u32 = 1 << 20;
+const HANDED_ON: u32 = 1 << 21;
+/// The number of the client's first byte.
+const FIRST: usize = REPLY_HOP + 3;
+
+impl<A: Addr, M: Mem> Entry<A, M> {
+    #[inline(always)]
+    pub fn knows_first(self) -> bool {
+        self.load(SOURCE_PORT) & FIRST_KNOWN != 0
+    }
+    /// The TCP sequence number of the client's first byte, in the machine's order.
+    #[inline(always)]
+    pub fn first(self) -> u32 {
+        self.load(FIRST)
+    }
+    #[inline(always)]
+    pub fn set_first(self, number: u32) {
+        self.store(FIRST, number);
+        self.note(FIRST_KNOWN);
+    }
+    /// Did the server acknowledge the header?
+    #[inline(always)]
+    pub fn is_handed_on(self) -> bool {
+        self.load(SOURCE_PORT) & HANDED_ON != 0
+    }
+    #[inline(always)]
+    pub fn note_handed_on(self) {
+        self.note(HANDED_ON);
+    }
+    /// The header is sent, or data that follows it; true if the header went before and no data did yet.
+    #[inline(always)]
+    pub fn note_header_sent(self, with_data: bool) -> bool {
+        let before = self.load(SOURCE_PORT);
+        self.note(if with_data { SENT | FOLLOWED } else { SENT });
+        before & (SENT | FOLLOWED) == SENT
+    }
+    #[inline(always)]
+    fn note(self, bits: u32) {
+        let word = self.load(SOURCE_PORT);
+        if word & bits != bits {
+            self.store(SOURCE_PORT, word | bits);
+        }
+    }
+}

@@ -145,7 +145,7 @@ impl Reader<'_> {
     }
 
     pub fn forwarding(&mut self, s: &Statement) -> Option<Forwarding> {
-        self.joined(s, "NAT, DR, FULLNAT or TUN [type gue port N]")
+        self.joined(s, "NAT, DR, FULLNAT [proxy] or TUN [type gue port N]")
     }
 
     /// `N [reverse]`

@@ -1,4 +1,4 @@
-//! How packets reach a real server: `NAT`, `DR`, `FULLNAT`, or `TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]`.
+//! How packets reach a real server: `NAT`, `DR`, `FULLNAT [proxy]`, or `TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]`.
 
 use super::text::as_string;
 use rlvs_control::model::{Method, Tunnel, TunnelChecksum, TunnelKind};
@@ -10,6 +10,8 @@ use std::str::FromStr;
 pub struct Forwarding {
     pub method: Method,
     pub tunnel: Tunnel,
+    /// FULLNAT: the client's address is handed on by PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Forwarding {
@@ -20,7 +22,7 @@ impl Forwarding {
 
 impl Default for Forwarding {
     fn default() -> Forwarding {
-        Forwarding { method: Method::Masquerade, tunnel: Tunnel::default() }
+        Forwarding { method: Method::Masquerade, tunnel: Tunnel::default(), proxy_protocol: false }
     }
 }
 
@@ -31,6 +33,7 @@ impl fmt::Display for Forwarding {
         match self.method {
             Method::Masquerade => return f.write_str("NAT"),
             Method::DirectRoute => return f.write_str("DR"),
+            Method::FullNat if self.proxy_protocol => return f.write_str("FULLNAT proxy"),
             Method::FullNat => return f.write_str("FULLNAT"),
             Method::Tunnel => f.write_str("TUN")?,
         }
@@ -55,14 +58,22 @@ impl FromStr for Forwarding {
         let method = words.next().unwrap_or_default();
         let rest: Vec<&str> = words.collect();
         let plain = |method| match rest.first() {
-            None => Ok(Forwarding { method, tunnel: Tunnel::default() }),
+            None => Ok(Forwarding { method, ..Forwarding::default() }),
             Some(word) => Err(format!("{word:?} is for TUN only")),
         };
         match method.to_ascii_uppercase().as_str() {
             "NAT" => plain(Method::Masquerade),
             "DR" => plain(Method::DirectRoute),
-            "FULLNAT" => plain(Method::FullNat),
-            "TUN" => Ok(Forwarding { method: Method::Tunnel, tunnel: tunnel(&rest)? }),
+            "FULLNAT" => match rest[..] {
+                [] => plain(Method::FullNat),
+                ["proxy"] => {
+                    Ok(Forwarding { method: Method::FullNat, proxy_protocol: true, ..Forwarding::default() })
+                }
+                _ => Err(format!("{:?} is unknown; FULLNAT takes proxy", rest.join(" "))),
+            },
+            "TUN" => {
+                Ok(Forwarding { method: Method::Tunnel, tunnel: tunnel(&rest)?, ..Forwarding::default() })
+            }
             _ => Err(format!("{method:?} is no forwarding method; there are NAT, DR, TUN and FULLNAT")),
         }
     }
@@ -135,6 +146,7 @@ mod tests {
         for (text, why) in [
             ("", "\"\" is no forwarding method; there are NAT, DR, TUN and FULLNAT"),
             ("NAT type gre", "\"type\" is for TUN only"),
+            ("FULLNAT toa", "\"toa\" is unknown; FULLNAT takes proxy"),
             ("TUN type vxlan", "\"vxlan\" is no tunnel; there are ipip, gue and gre"),
             ("TUN type gue", "gue needs a port: TUN type gue port 6080"),
             ("TUN type gre port 5", "port 5 is for gue only"),

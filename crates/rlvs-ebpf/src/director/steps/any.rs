@@ -2,7 +2,7 @@
 
 use super::{NOBODY, NOT, tables};
 use crate::family::Family;
-use crate::{fragments, maps, related, tc, trace, xdp};
+use crate::{fragments, handing, maps, related, tc, trace, xdp};
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_OK, xdp_md};
 use rlvs_core::conn::entry::{NewEntry, Word};
@@ -255,6 +255,19 @@ pub fn tc_decide<A: Family>(
     match unsafe { packet.as_ref().zip(plan.as_mut()) } {
         Some((packet, plan)) => tc::decide(skb, packet, located, now, plan),
         None => Decision::PASS.0,
+    }
+}
+
+#[inline(always)]
+pub fn hand_on<A: Family>(
+    skb: *mut __sk_buff,
+    packet: *const Packet<A>,
+    plan: *const Plan<A>,
+    located: u64,
+) -> u64 {
+    match unsafe { packet.as_ref().zip(plan.as_ref()) } {
+        Some((packet, plan)) => handing::carry_out(skb, packet, plan, located),
+        None => 1,
     }
 }
 

@@ -135,6 +135,9 @@ steps! {
     /// Likewise.
     rlvs_tc_decide, rlvs6_tc_decide:
         tc_decide(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32, plan: *mut Plan<A>);
+    /// TC: hands the client's address on; not 0 if the packet cannot be sent.
+    rlvs_hand_on, rlvs6_hand_on:
+        hand_on(skb: *mut __sk_buff, packet: *const Packet<A>, plan: *const Plan<A>, located: u64);
     /// TC: what becomes of an ICMP packet.
     rlvs_tc_related, rlvs6_tc_related: tc_related(skb: *mut __sk_buff, packet: *const Packet<A>);
     /// Tells who traces about a packet.
