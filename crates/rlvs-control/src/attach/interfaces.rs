@@ -12,7 +12,7 @@ pub struct Interface {
     pub ifindex: u32,
     up: bool,
     ethernet: bool,
-    loopback: bool,
+    pub loopback: bool,
     /// The index of the bridge or bond that it is a port of.
     master: Option<u32>,
     /// `veth`, `bridge`, …; none for hardware and virtio.
@@ -26,9 +26,7 @@ pub struct Interface {
 impl Interface {
     /// Why it is not attached by itself, if so.
     pub fn unsuitable(&self) -> Option<String> {
-        if self.loopback {
-            Some("loopback".into())
-        } else if !self.ethernet {
+        if !self.ethernet && !self.loopback {
             Some("not Ethernet-like".into())
         } else if self.master.is_some() {
             Some("port of a bridge or bond, which is attached instead".into())
@@ -40,10 +38,13 @@ impl Interface {
     }
 
     pub fn suitable_mode(&self) -> Mode {
-        if self.kind.is_none() && !self.carries_vlans { Mode::Xdp } else { Mode::Tc }
+        if self.kind.is_none() && !self.carries_vlans && !self.loopback { Mode::Xdp } else { Mode::Tc }
     }
 
     pub fn why(&self) -> String {
+        if self.loopback {
+            return "loopback: for clients on this machine".to_string();
+        }
         if self.carries_vlans && self.kind.is_none() {
             // A card that takes tags off (`ethtool -k`: rx-vlan-offload) shows XDP packets of all VLANs alike.
             return "carries VLANs, which XDP may not tell apart: TC".to_string();

@@ -1,6 +1,6 @@
 //! Attaching the programs to interfaces, and taking them off.
 //!
-//! Without other orders every Ethernet-like interface that is up is attached, in the mode that suits its driver:
+//! Without other orders every Ethernet-like interface that is up is attached, and the loopback device (for clients on the director), in the mode that suits its driver:
 //! hardware and virtio interfaces get native XDP (generic XDP where the driver refuses) and TC; veth, bridge, VLAN, bond
 //! and the like get TC alone, because XDP is slower there, and frames can vanish. Ports of a bridge or bond are left
 //! alone: their master is attached.
@@ -72,6 +72,9 @@ pub fn attach(
     target: RedirectInto,
 ) -> Result<Mode> {
     let wanted = mode.unwrap_or_else(|| interface.suitable_mode());
+    if interface.loopback {
+        accept_own_addresses(&interface.name)?;
+    }
     tc::attach(instance, interface)?;
     let got = match wanted {
         Mode::Tc => {
@@ -87,6 +90,13 @@ pub fn attach(
     let into = target.unwrap_or_else(|| interface.takes_xdp_frames(got));
     set_flags(instance, interface.ifindex, if into { links::XDP_TARGET } else { 0 })?;
     Ok(got)
+}
+
+/// A client on this machine gets its answers by the loopback device, from the virtual address, which is ours as well: Linux
+/// would take that for forged.
+fn accept_own_addresses(name: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/conf/{name}/accept_local");
+    fs::write(&path, "1").map_err(|e| Error::system(format!("writing 1 to {path}"), e))
 }
 
 /// Has packets of IPv6 looked at, too: puts the programs for both families in the place of those for IPv4. The new ones are

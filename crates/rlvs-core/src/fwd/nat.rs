@@ -116,7 +116,8 @@ pub fn receiver<A: Addr, M: Mem>(packet: &Packet<A>, found: Entry<A, M>) -> (A, 
 }
 
 /// From the server to the client. What the stack would answer with an ICMP error to the server (time to live ran
-/// out, too big) it gets as it is: then the error comes from the right address and quotes the right packet.
+/// out, too big) it gets as it is: then the error comes from the right address and quotes the right packet. A client on this
+/// machine gets it by the loopback device, where an address of our own may be a source.
 #[inline(always)]
 pub fn reply<A: Addr, M: Mem>(
     packet: &Packet<A>,
@@ -124,7 +125,10 @@ pub fn reply<A: Addr, M: Mem>(
     (dst, dport): (A, Be16),
     plan: &mut Plan<A>,
 ) -> Decision {
-    if packet.ttl <= 1 || !plan.hop.has(hop_flag::ROUTED) || plan.hop.has(hop_flag::LOCAL) {
+    if plan.hop.has(hop_flag::LOCAL) {
+        plan.hop.become_loopback();
+    }
+    if packet.ttl <= 1 || !plan.hop.has(hop_flag::ROUTED) {
         return Decision::PASS;
     }
     plan.edit.kind = Kind::Nat;

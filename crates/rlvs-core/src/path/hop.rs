@@ -50,6 +50,13 @@ impl<A: Addr> Hop<A> {
     pub fn unroutable() -> Hop<A> {
         Hop { flags: 0, ifindex: 0, macs: [0; 3], mtu: 0, via: A::from_words(|_| Be32(0)) }
     }
+    /// To this machine itself: out of its loopback device, in which frames have no addresses.
+    #[inline(always)]
+    pub fn become_loopback(&mut self) {
+        const LOOPBACK: u32 = 1; // always, in every network namespace
+        self.flags = hop_flag::LOCAL | hop_flag::ROUTED | hop_flag::RESOLVED;
+        (self.ifindex, self.macs, self.mtu) = (LOOPBACK, [0; 3], u16::MAX as u32);
+    }
     #[inline(always)]
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0

@@ -15,7 +15,7 @@ use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use crate::trace;
 use crate::tunnel;
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_redir_neigh,
+    __sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_redir_neigh,
 };
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
@@ -380,8 +380,9 @@ pub fn leave<A: Family>(skb: *mut __sk_buff, hop: &Hop<A>) -> i32 {
         if store(skb, 0, &hop.macs, 0).is_none() {
             return TC_ACT_SHOT;
         }
+        let flags = if hop.has(hop_flag::LOCAL) { BPF_F_INGRESS as u64 } else { 0 };
         // SAFETY: plain numbers.
-        return unsafe { helpers::bpf_redirect(hop.ifindex, 0) as i32 };
+        return unsafe { helpers::bpf_redirect(hop.ifindex, flags) as i32 };
     }
     if hop.has(hop_flag::ACROSS) {
         // The kernel looks where the outer header leads.
