@@ -89,6 +89,27 @@ fn there_and_back() {
     assert_eq!(rlvs(&["convert", "--to", "toml", file.path()]).stdout, toml.stdout);
 }
 
+/// What keepalived has no word for is said, with its place.
+#[test]
+fn via_is_lost_in_a_keepalived_conf() {
+    let toml = "[[virtual_server]]\nservice = \"192.0.2.1:80\"\nvia = \"vip\"\nmethod = \"DR\"\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.1\"\n\
+                check = [{ type = \"tcp\", via = \"vip\" }, { type = \"tcp\", via = \"rip\" }]\n";
+    let file = Scratch::new("via.toml", toml.as_bytes());
+    let done = rlvs(&["convert", file.path()]);
+    let said = text(&done.stderr);
+    assert!(!done.status.success() && done.stdout.is_empty() && said.contains("--lossy"), "{said}");
+    let done = rlvs(&["convert", "--lossy", file.path()]);
+    assert!(done.status.success());
+    let said = text(&done.stderr);
+    assert_eq!(said.matches("warning: a keepalived.conf has no word for via").count(), 2, "{said}");
+    assert!(said.contains("via.toml:1:1") && said.contains("via.toml:7:10"), "{said}");
+    assert!(text(&done.stdout).contains("TCP_CHECK {") && !text(&done.stdout).contains("via"));
+    // In its own form nothing is lost.
+    let done = rlvs(&["convert", "--to", "toml", file.path()]);
+    assert!(text(&done.stderr).is_empty() && text(&done.stdout).matches("via = \"vip\"").count() == 2);
+}
+
 #[test]
 fn a_line_for_this_machine() {
     let file = data("07-conditions-and-definitions.conf");
@@ -118,9 +139,16 @@ fn agents_are_not_lost_in_silence() {
     let refused = rlvs(&["convert", file.path()]);
     let said = text(&refused.stderr);
     assert!(!refused.status.success() && text(&refused.stdout).is_empty());
-    assert!(said.contains("virtual_server 192.0.2.1:80: agent") && said.contains("--lossy"), "{said}");
+    assert!(
+        said.contains("no word for agent") && said.contains("agents.toml:1:1") && said.contains("--lossy"),
+        "{said}"
+    );
     let done = rlvs(&["convert", "--lossy", file.path()]);
-    assert!(done.status.success() && text(&done.stderr).contains("left out"), "{}", text(&done.stderr));
+    assert!(
+        done.status.success() && text(&done.stderr).contains("warning: a keepalived.conf has no word"),
+        "{}",
+        text(&done.stderr)
+    );
     assert!(text(&done.stdout).contains("virtual_server 192.0.2.1 80 {"));
     let same = rlvs(&["convert", "--to", "toml", file.path()]);
     assert!(same.status.success() && text(&same.stdout).contains("port = 3333"), "{}", text(&same.stdout));

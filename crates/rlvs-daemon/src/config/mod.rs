@@ -19,6 +19,7 @@ use model::Config;
 use report::Report;
 use source::Files;
 use std::path::Path;
+use validate::Places;
 
 /// The two ways to write a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,17 @@ impl Format {
 ///
 /// `config_id` is what the lines `@NAME` of a `keepalived.conf` are compared with.
 pub fn load(path: &Path, format: Format, config_id: &str, files: &dyn Files) -> (Config, Report) {
+    let (config, report, _) = load_with_places(path, format, config_id, files);
+    (config, report)
+}
+
+/// The same, and where the parts of the model stand.
+pub fn load_with_places(
+    path: &Path,
+    format: Format,
+    config_id: &str,
+    files: &dyn Files,
+) -> (Config, Report, Places) {
     let (config, mut report, places) = match format {
         Format::Keepalived => keepalived::read(path, config_id, files),
         Format::Toml => toml::read(path, files),
@@ -52,5 +64,5 @@ pub fn load(path: &Path, format: Format, config_id: &str, files: &dyn Files) -> 
             report.add(finding.diagnostic(&places));
         }
     }
-    (config, report)
+    (config, report, places)
 }

@@ -34,7 +34,7 @@ pub use event::{Event, Output, Probe, What, server_name, service_name};
 pub use install::Difference;
 pub use memory::{Given, Memory, VERSION};
 pub use pin::Overruled;
-pub use spec::CheckSpec;
+pub use spec::{CheckSpec, Way};
 pub use status::{AgentStatus, CheckStatus, Pin, ServerStatus, ServiceStatus, Status};
 pub use verdict::{Outcome, Said};
 

@@ -5,6 +5,7 @@
 
 use crate::config::model::*;
 use md5::{Digest, Md5};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// FILE_CHECK has no times of its own: the file is read so often.
@@ -18,6 +19,8 @@ pub struct CheckSpec {
     pub server: Endpoint,
     /// Where the check goes to.
     pub target: Endpoint,
+    /// By which way, if not straight.
+    pub way: Option<Way>,
     pub kind: CheckKind,
     pub connect: Connect,
     pub timing: EffectiveTiming,
@@ -25,6 +28,15 @@ pub struct CheckSpec {
     pub file: Option<(String, FileWeight)>,
     /// Each failed try is told, not only the last.
     pub log_all_failures: bool,
+}
+
+/// The way of clients' packets (`via = "vip"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub vip: IpAddr,
+    /// Where the director sends them, and how.
+    pub rip: IpAddr,
+    pub forwarding: Forwarding,
 }
 
 impl CheckSpec {
@@ -54,11 +66,14 @@ impl CheckSpec {
         let mut spec = CheckSpec {
             identity: String::new(),
             server: server.address,
-            target: Endpoint {
-                addr: check.connect.ip.unwrap_or(server.address.addr),
-                port: vs.check_port(server, check),
-            },
-            connect: check.connect.clone(),
+            target: vs.check_target(server, check),
+            way: (vs.effective_via(server, check) == Via::Vip).then(|| Way {
+                vip: vs.check_vip(check).unwrap_or(server.address.addr),
+                rip: server.address.addr,
+                forwarding: server.effective_method(vs),
+            }),
+            // The way says it.
+            connect: Connect { via: None, ..check.connect.clone() },
             timing,
             file,
             log_all_failures: check.log_all_failures.unwrap_or(config.global.log_all_failures),
@@ -82,13 +97,14 @@ impl CheckSpec {
         matches!(&self.kind, CheckKind::Http(HttpCheck { fast_recovery: true, .. }))
     }
 
-    /// `TCP_CHECK 192.0.2.1:80`
+    /// `TCP_CHECK 192.0.2.1:80`, `TCP_CHECK 192.0.2.1:80 via DR`
     pub fn label(&self) -> String {
+        let way = self.way.map_or(String::new(), |way| format!(" via {}", way.forwarding));
         match &self.kind {
             CheckKind::Misc(misc) => format!("MISC_CHECK {}", misc.script.command),
             CheckKind::File(file) => format!("FILE_CHECK {}", file.track_file),
             CheckKind::Ping => format!("PING_CHECK {}", self.target.addr),
-            kind => format!("{} {}", kind.keyword(), self.target),
+            kind => format!("{} {}{way}", kind.keyword(), self.target),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! DNS_CHECK: a query over UDP (RFC 1035) that must be answered without an error. What the answer says does not matter.
 
+use super::via::Vias;
 use super::{Reason, socket, step};
 use crate::config::model::{DnsCheck, DnsType};
 use crate::machine::CheckSpec;
 
-pub async fn check(spec: &CheckSpec, dns: &DnsCheck) -> Result<(), Reason> {
+pub async fn check(spec: &CheckSpec, dns: &DnsCheck, vias: &Vias) -> Result<(), Reason> {
     let id = random_id();
     let query = query(id, dns.name.as_deref().unwrap_or("."), dns.query_type.unwrap_or(DnsType::Soa))?;
-    let socket = socket::udp(spec)?;
+    let socket = socket::udp(spec, vias).await?;
     step(spec, "sending the query", socket.send(&query)).await?;
     let answer = async {
         let mut buffer = [0; 4096];

@@ -26,8 +26,7 @@ const MAX_HEAD: usize = 64 << 10;
 pub async fn check(spec: &CheckSpec, http: &HttpCheck, index: usize, means: &Means) -> Result<(), Reason> {
     let Some(url) = http.urls.get(index) else { return Err("no such URL".into()) };
     let host = url.virtualhost.as_ref().or(http.virtualhost.as_ref());
-    let stream = socket::tcp(spec).await?;
-    let _ = stream.set_nodelay(true);
+    let stream = socket::tcp(spec, &means.via).await?;
     match &http.tls {
         None => exchange(spec, http, url, host, stream, means).await,
         Some(options) => {

@@ -12,6 +12,7 @@ mod smtp;
 mod socket;
 mod tls;
 mod udp;
+pub mod via;
 
 pub use tls::tls_config;
 
@@ -50,6 +51,7 @@ pub struct Means {
     pub tls: Arc<rustls::ClientConfig>,
     pub scripts: Scripts,
     pub patterns: Patterns,
+    pub via: via::Vias,
 }
 
 /// Why it failed.
@@ -59,7 +61,7 @@ type Reason = String;
 pub async fn run(spec: &CheckSpec, step: usize, means: &Means) -> Outcome {
     // The commonest check is one step, which ends by itself; it does not pay for the memory that others need.
     match &spec.kind {
-        CheckKind::Tcp => judge(socket::reach(spec).await),
+        CheckKind::Tcp if spec.way.is_none() => judge(socket::straight(spec).await.map(drop)),
         _ => Box::pin(run_within(spec, step, means)).await,
     }
 }
@@ -68,11 +70,11 @@ async fn run_within(spec: &CheckSpec, step: usize, means: &Means) -> Outcome {
     let whole = limit(spec);
     let tried = async {
         judge(match &spec.kind {
-            CheckKind::Tcp => socket::reach(spec).await,
+            CheckKind::Tcp => socket::tcp(spec, &means.via).await.map(drop),
             CheckKind::Http(http) => http::check(spec, http, step, means).await,
-            CheckKind::Smtp(smtp) => smtp::check(spec, smtp).await,
-            CheckKind::Dns(dns) => dns::check(spec, dns).await,
-            CheckKind::Udp(udp) => udp::check(spec, udp).await,
+            CheckKind::Smtp(smtp) => smtp::check(spec, smtp, &means.via).await,
+            CheckKind::Dns(dns) => dns::check(spec, dns, &means.via).await,
+            CheckKind::Udp(udp) => udp::check(spec, udp, &means.via).await,
             CheckKind::Ping => ping::check(spec).await,
             CheckKind::Misc(misc) => return misc::check(spec, misc, &means.scripts).await,
             CheckKind::File(_) => return file::check(spec),

@@ -34,9 +34,9 @@ pub async fn check(spec: &CheckSpec) -> Result<(), Reason> {
 
 fn open(spec: &CheckSpec, v4: bool) -> io::Result<(UdpSocket, bool)> {
     let protocol = if v4 { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-    let (socket, raw) = match socket::prepared(spec, Type::DGRAM, Some(protocol)) {
+    let (socket, raw) = match socket::prepared(spec, &spec.connect, Type::DGRAM, Some(protocol)) {
         Ok(socket) => (socket, false),
-        Err(_) => (socket::prepared(spec, Type::RAW, Some(protocol))?, true),
+        Err(_) => (socket::prepared(spec, &spec.connect, Type::RAW, Some(protocol))?, true),
     };
     socket.connect(&SockAddr::from(SocketAddr::new(spec.target.addr, 0)))?;
     Ok((datagrams(socket)?, raw))

@@ -1,17 +1,17 @@
 //! SMTP_CHECK (RFC 5321): greeting, HELO, QUIT.
 
+use super::via::{Io, Vias};
 use super::{Reason, socket, step};
 use crate::config::model::SmtpCheck;
 use crate::machine::CheckSpec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// The most bytes of one reply.
 const MAX_REPLY: usize = 8 << 10;
 
-pub async fn check(spec: &CheckSpec, smtp: &SmtpCheck) -> Result<(), Reason> {
-    let mut stream = socket::tcp(spec).await?;
-    expect(spec, &mut stream, "the greeting", "220").await?;
+pub async fn check(spec: &CheckSpec, smtp: &SmtpCheck, vias: &Vias) -> Result<(), Reason> {
+    let mut stream = socket::tcp(spec, vias).await?;
+    expect(spec, &mut *stream, "the greeting", "220").await?;
     let name = match &smtp.helo_name {
         Some(name) => name.clone(),
         None => nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -20,14 +20,19 @@ pub async fn check(spec: &CheckSpec, smtp: &SmtpCheck) -> Result<(), Reason> {
         return Err(format!("{name:?} is no name for HELO; set helo_name"));
     }
     step(spec, "HELO", stream.write_all(format!("HELO {name}\r\n").as_bytes())).await?;
-    expect(spec, &mut stream, "the reply to HELO", "250").await?;
+    expect(spec, &mut *stream, "the reply to HELO", "250").await?;
     // It has answered; whether it says goodbye does not matter.
     let _ = step(spec, "QUIT", stream.write_all(b"QUIT\r\n")).await;
     Ok(())
 }
 
 /// A reply of one or more lines, the last one without `-` after its code.
-async fn expect(spec: &CheckSpec, stream: &mut TcpStream, what: &str, code: &str) -> Result<(), Reason> {
+async fn expect(
+    spec: &CheckSpec,
+    stream: &mut (impl Io + ?Sized),
+    what: &str,
+    code: &str,
+) -> Result<(), Reason> {
     let read = async {
         let mut reply = Vec::new();
         while !is_whole(&reply) {

@@ -1,6 +1,8 @@
-//! Sockets to a real server, from where and by which way the configuration wants: bindto, bind_if, bind_port, fwmark.
+//! Sockets to a real server, from where and by which way the configuration wants: bindto, bind_if, bind_port, fwmark, via.
 
+use super::via::{self, Io, Vias};
 use super::{Reason, step};
+use crate::config::model::{CheckKind, Connect};
 use crate::machine::CheckSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -9,29 +11,69 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// A connection, established.
-pub async fn tcp(spec: &CheckSpec) -> Result<TcpStream, Reason> {
-    let socket = prepared(spec, Type::STREAM, Some(Protocol::TCP)).map_err(|e| format!("a socket: {e}"))?;
-    connected(spec, socket).await
+pub async fn tcp(spec: &CheckSpec, vias: &Vias) -> Result<Box<dyn Io>, Reason> {
+    match spec.way {
+        Some(way) => via::tcp(spec, way, vias).await,
+        None => Ok(Box::new(straight(spec).await?)),
+    }
 }
 
-/// TCP_CHECK: a connection, established and at once reset. Neither side waits for the other to say goodbye, and none of
-/// ten thousand connections a second is remembered for a minute (TIME_WAIT).
-pub async fn reach(spec: &CheckSpec) -> Result<(), Reason> {
-    let socket = prepared(spec, Type::STREAM, Some(Protocol::TCP))
-        .and_then(|socket| socket.set_linger(Some(Duration::ZERO)).map(|()| socket));
-    connected(spec, socket.map_err(|e| format!("a socket: {e}"))?).await.map(drop)
-}
-
-async fn connected(spec: &CheckSpec, socket: Socket) -> Result<TcpStream, Reason> {
-    step(spec, "connecting", TcpSocket::from_std_stream(socket.into()).connect(target(spec))).await
+/// The kernel's own connection, by its own routes.
+pub async fn straight(spec: &CheckSpec) -> Result<TcpStream, Reason> {
+    let socket = stream(spec, &spec.connect).map_err(|e| format!("a socket: {e}"))?;
+    let connect = TcpSocket::from_std_stream(socket.into()).connect(target(spec));
+    let stream = step(spec, "connecting", connect).await?;
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 /// A datagram socket that talks to the server only.
-pub fn udp(spec: &CheckSpec) -> Result<UdpSocket, Reason> {
+pub enum Datagrams {
+    Straight(UdpSocket),
+    Via(via::Datagrams),
+}
+
+impl Datagrams {
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Datagrams::Straight(socket) => socket.send(bytes).await,
+            Datagrams::Via(socket) => socket.send(bytes).await,
+        }
+    }
+
+    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Datagrams::Straight(socket) => socket.recv(buffer).await,
+            Datagrams::Via(socket) => socket.recv(buffer).await,
+        }
+    }
+}
+
+pub async fn udp(spec: &CheckSpec, vias: &Vias) -> Result<Datagrams, Reason> {
+    if let Some(way) = spec.way
+        && let Some(socket) = via::udp(spec, way, vias).await?
+    {
+        return Ok(Datagrams::Via(socket));
+    }
     let failed = |e: io::Error| format!("a socket: {e}");
-    let socket = prepared(spec, Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
+    let socket = prepared(spec, &spec.connect, Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
     socket.connect(&target(spec).into()).map_err(failed)?;
-    UdpSocket::from_std(socket.into()).map_err(failed)
+    Ok(Datagrams::Straight(UdpSocket::from_std(socket.into()).map_err(failed)?))
+}
+
+/// A socket for a connection.
+pub fn stream(spec: &CheckSpec, connect: &Connect) -> io::Result<Socket> {
+    let socket = prepared(spec, connect, Type::STREAM, Some(Protocol::TCP))?;
+    if is_reset(spec) {
+        socket.set_linger(Some(Duration::ZERO))?;
+    }
+    Ok(socket)
+}
+
+/// The connection of a TCP_CHECK is reset as soon as it is established. Neither side waits for the other to say goodbye, and
+/// none of ten thousand connections a second is remembered for a minute (TIME_WAIT).
+pub fn is_reset(spec: &CheckSpec) -> bool {
+    matches!(spec.kind, CheckKind::Tcp)
 }
 
 pub fn target(spec: &CheckSpec) -> SocketAddr {
@@ -39,8 +81,12 @@ pub fn target(spec: &CheckSpec) -> SocketAddr {
 }
 
 /// A socket that is bound and marked as it should be, and does not block.
-pub fn prepared(spec: &CheckSpec, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
-    let connect = &spec.connect;
+pub fn prepared(
+    spec: &CheckSpec,
+    connect: &Connect,
+    kind: Type,
+    protocol: Option<Protocol>,
+) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(target(spec)), kind.nonblocking(), protocol)?;
     if let Some(mark) = connect.fwmark {
         socket.set_mark(mark)?;
@@ -77,6 +123,6 @@ mod tests {
         let real = &vs.real_servers[0];
         let spec = CheckSpec::of(&config, vs, real, &real.checks[0]);
         // Needs CAP_NET_ADMIN, as the daemon does.
-        assert_eq!(prepared(&spec, Type::STREAM, None).unwrap().mark().unwrap(), 9);
+        assert_eq!(prepared(&spec, &spec.connect, Type::STREAM, None).unwrap().mark().unwrap(), 9);
     }
 }

@@ -1,6 +1,7 @@
 //! UDP_CHECK: a datagram is sent. Where a reply is required it must come and look right; otherwise only an ICMP error
 //! (nobody listens) is a failure, and silence is not.
 
+use super::via::Vias;
 use super::{Reason, socket, step};
 use crate::config::model::UdpCheck;
 use crate::machine::CheckSpec;
@@ -11,8 +12,8 @@ const PAYLOAD: &[u8] = b"rlvs health check\n";
 /// The longest reply there can be.
 const MAX_REPLY: usize = 65_535;
 
-pub async fn check(spec: &CheckSpec, udp: &UdpCheck) -> Result<(), Reason> {
-    let socket = socket::udp(spec)?;
+pub async fn check(spec: &CheckSpec, udp: &UdpCheck, vias: &Vias) -> Result<(), Reason> {
+    let socket = socket::udp(spec, vias).await?;
     step(spec, "sending", socket.send(udp.payload.as_deref().unwrap_or(PAYLOAD))).await?;
     let mut buffer = vec![0; MAX_REPLY];
     let Some(pattern) = &udp.require_reply else {

@@ -5,6 +5,7 @@ use super::pipe::Pipe;
 use super::scripts::Scripts;
 use crate::config::model::{CheckKind, Config, Script};
 use crate::probe;
+use crate::probe::via::{Around, Vias};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ impl Tools {
     pub fn new(config: &Config, failures: &UnboundedSender<(String, String)>) -> Result<Tools> {
         let scripts = Scripts::new(&config.global, &all_scripts(config), failures.clone())?;
         let tls = probe::tls_config(config.tls.as_ref())?;
-        let probing = Arc::new(probe::Means { tls, scripts: scripts.clone(), patterns: Default::default() });
+        let via = Vias { around: Around::of(config), ..Vias::default() };
+        let probing =
+            Arc::new(probe::Means { tls, scripts: scripts.clone(), patterns: Default::default(), via });
         Ok(Tools { scripts, probing })
     }
 

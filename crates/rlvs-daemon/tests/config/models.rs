@@ -142,6 +142,10 @@ fn file_weight() -> BoxedStrategy<FileWeight> {
     (-i32::MAX..=i32::MAX, any::<bool>()).prop_map(|(factor, reverse)| FileWeight { factor, reverse }).boxed()
 }
 
+fn via() -> BoxedStrategy<Via> {
+    prop_oneof![Just(Via::Rip), Just(Via::Vip)].boxed()
+}
+
 fn check() -> BoxedStrategy<Check> {
     let dns_type = proptest::sample::select(&DnsType::ALL[..]).prop_map(|(_, kind)| kind);
     let misc = (script(), of(time()), any::<bool>())
@@ -164,20 +168,23 @@ fn check() -> BoxedStrategy<Check> {
         udp,
         file,
     ];
-    let connect = (of(addr()), of(1u16..), of(addr()), of(word()), of(1u16..), of(1u32..)).prop_map(
-        |(ip, port, bind_to, bind_if, bind_port, fwmark)| Connect {
+    let connect = (of(addr()), of(1u16..), of(addr()), of(word()), of(1u16..), of(1u32..), of(via()))
+        .prop_map(|(ip, port, bind_to, bind_if, bind_port, fwmark, via)| Connect {
             ip,
             port,
             bind_to,
             bind_if,
             bind_port,
             fwmark,
-        },
-    );
+            via,
+        });
     (kind, connect, timing(), of(any::<bool>()), of(any::<bool>()))
         .prop_map(|(kind, connect, timing, alpha, log_all_failures)| match kind {
             CheckKind::File(_) => Check::new(kind),
             CheckKind::Misc(_) => Check { timing, alpha, log_all_failures, ..Check::new(kind) },
+            CheckKind::Ping => {
+                Check { kind, connect: Connect { via: None, ..connect }, timing, alpha, log_all_failures }
+            }
             _ => Check { kind, connect, timing, alpha, log_all_failures },
         })
         .boxed()
@@ -211,12 +218,19 @@ fn agent() -> BoxedStrategy<Agent> {
 fn real_server() -> BoxedStrategy<RealServer> {
     let first = (endpoint(), of(0u32..=0x7fff_ffff), of(forwarding()), of(any::<bool>()), of(any::<bool>()));
     let second =
-        (any::<u32>(), any::<u32>(), of(script()), of(script()), of(word()), timing(), vec(check(), 0..3));
+        (any::<[u32; 2]>(), of(script()), of(script()), of(word()), of(via()), timing(), vec(check(), 0..3));
     (first, second, agent())
         .prop_map(|(first, second, agent)| {
             let (address, weight, method, inhibit_on_failure, alpha) = first;
-            let (upper_threshold, lower_threshold, notify_up, notify_down, virtualhost, timing, checks) =
-                second;
+            let (
+                [upper_threshold, lower_threshold],
+                notify_up,
+                notify_down,
+                virtualhost,
+                via,
+                timing,
+                checks,
+            ) = second;
             RealServer {
                 address,
                 weight,
@@ -228,6 +242,7 @@ fn real_server() -> BoxedStrategy<RealServer> {
                 notify_up,
                 notify_down,
                 virtualhost,
+                via,
                 timing,
                 agent,
                 checks,
@@ -262,13 +277,14 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
     let first =
         (service, protocol, of(family()), of(scheduler), btree_set(flag, 0..3), any::<bool>(), forwarding());
     let second = (of(persistence()), any::<[bool; 4]>(), of(0u32..=0x7fff_ffff), of(1u32..), any::<u32>());
-    let third = (of(script()), of(script()), of(sorry), of(word()), timing(), vec(real_server(), 0..3));
+    let third =
+        (of(script()), of(script()), of(sorry), of(word()), of(via()), timing(), vec(real_server(), 0..3));
     (first, second, third, agent())
         .prop_map(|(first, second, third, agent)| {
             let (service, protocol, family, scheduler, flags, one_packet, method) = first;
             let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
                 second;
-            let (quorum_up, quorum_down, sorry_server, virtualhost, timing, real_servers) = third;
+            let (quorum_up, quorum_down, sorry_server, virtualhost, via, timing, real_servers) = third;
             VirtualServer {
                 service,
                 protocol,
@@ -289,6 +305,7 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
                 quorum_down,
                 sorry_server,
                 virtualhost,
+                via,
                 timing,
                 agent,
                 real_servers,
@@ -372,13 +389,4 @@ pub fn config() -> BoxedStrategy<Config> {
             virtual_servers,
         })
         .boxed()
-}
-
-/// Of a configuration what a keepalived.conf has words for.
-pub fn without_ours(mut config: Config) -> Config {
-    for server in &mut config.virtual_servers {
-        server.agent = Agent::default();
-        server.real_servers.iter_mut().for_each(|real| real.agent = Agent::default());
-    }
-    config
 }

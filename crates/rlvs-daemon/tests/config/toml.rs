@@ -3,8 +3,9 @@
 use crate::{models, parse, parse_toml};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use rlvs_daemon::config::model::{Config, REGEX_OPTIONS, SCHEDULERS, SchedulerFlag};
+use rlvs_daemon::config::model::{Config, REGEX_OPTIONS, SCHEDULERS, SchedulerFlag, VirtualServer};
 use rlvs_daemon::config::{keepalived, rules::desired_rules, toml};
+use rlvs_daemon::machine::CheckSpec;
 use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../../../docs/config.md");
@@ -20,8 +21,13 @@ fn the_documented_example_is_good_and_whole() {
     let said: Vec<&str> = report.diagnostics().iter().map(|d| d.message.as_str()).collect();
     assert!(said.len() == 3 && said.iter().all(|message| message.ends_with("does nothing")), "{report}");
     assert_eq!(desired_rules(&config).len(), 8);
+    let mut said = config.clone();
+    let lost: Vec<String> =
+        keepalived::forget(&mut said).into_iter().map(|finding| finding.message).collect();
+    let words = |word: &str| lost.iter().filter(|message| message.ends_with(&format!("for {word}"))).count();
+    assert_eq!((words("via"), words("agent"), lost.len()), (1, 3, 4), "{lost:?}");
     let (again, report) = parse(&keepalived::write(&config));
-    assert!(again == models::without_ours(config) && !report.has_errors(), "{report}");
+    assert!(again == said && !report.has_errors(), "{report}");
     let shown = keys(example());
     let mut runner = TestRunner::deterministic();
     for _ in 0..100 {
@@ -134,4 +140,139 @@ fn broken_toml() {
     let (_, report) = parse_toml("[[virtual_server]]\nservice = 192.0.2.1\nx = \n");
     assert!(report.has_errors());
     assert!(report.findings().any(|f| f.line == Some(2)), "{report}");
+}
+
+/// A check through the virtual address needs one, and a way to it.
+#[test]
+fn via_that_cannot_work() {
+    let text = r#"
+[global]
+net_namespace_ipvs = "elsewhere"
+
+[[group]]
+name = "two"
+members = ["192.0.2.1-2:80"]
+
+[[virtual_server]]
+service = "192.0.2.7:80"
+via = "vpi"
+
+[[virtual_server]]
+service = "192.0.2.8:80"
+[[virtual_server.real_server]]
+address = "10.0.0.1:80"
+check = [{ type = "ping", via = "vip" }]
+"#;
+    let (_, report) = parse_toml(text);
+    let found: Vec<_> = report.findings().map(|f| (f.line.unwrap(), f.column.unwrap(), f.message)).collect();
+    let expected = [
+        (11, 7, "unknown variant `vpi`, expected `rip` or `vip`"),
+        (17, 9, "a check of type ping has no via"),
+    ];
+    assert_eq!(found, expected, "{report}");
+
+    let text = r#"
+[[group]]
+name = "two"
+members = ["192.0.2.1-2:80"]
+
+[[virtual_server]]
+service = "192.0.2.3:80"
+via = "vip"
+method = "TUN"
+[[virtual_server.real_server]]
+address = "10.0.0.1:80"
+check = [
+    { type = "tcp", connect_ip = "192.0.2.4" },
+    { type = "tcp", connect_ip = "192.0.2.4", via = "rip" },
+    { type = "tcp", bind_port = 1024 },
+    { type = "tcp", bindto = "192.0.2.3" },
+    { type = "tcp", bindto = "2001:db8::9" },
+    { type = "ping", bind_port = 1024 },
+]
+[[virtual_server.real_server]]
+address = "2001:db8::1"
+check = [{ type = "tcp" }, { type = "tcp", bindto = "192.0.2.9" }]
+
+[[virtual_server]]
+service = "fwmark 5"
+[[virtual_server.real_server]]
+address = "10.0.0.1:80"
+via = "vip"
+check = [{ type = "tcp" }, { type = "tcp", connect_ip = "192.0.2.5" }]
+
+[[virtual_server]]
+service = "group two"
+[[virtual_server.real_server]]
+address = "10.0.0.1"
+method = "DR"
+via = "vip"
+check = [
+    { type = "tcp", connect_ip = "192.0.2.3", connect_port = 80 },
+    { type = "tcp", connect_ip = "192.0.2.2", connect_port = 80 },
+    { type = "tcp", connect_ip = "192.0.2.2" },
+]
+"#;
+    let (_, report) = parse_toml(text);
+    let found: Vec<_> = report.findings().map(|f| (f.line.unwrap(), f.column.unwrap(), f.message)).collect();
+    let expected = [
+        (13, 5, "TCP_CHECK via vip goes to 192.0.2.3, and connect_ip says 192.0.2.4"),
+        (15, 5, "bind_port does not go with TCP_CHECK via vip"),
+        (16, 5, "TCP_CHECK cannot go from 192.0.2.3 to 192.0.2.3, which the real server has itself"),
+        (17, 5, "TCP_CHECK cannot go from 2001:db8::9 to 192.0.2.3"),
+        (
+            22,
+            10,
+            "TCP_CHECK via vip from one address family to another: nothing says from which inet address of this host",
+        ),
+        (29, 10, "TCP_CHECK via vip: fwmark 5 does not say to which virtual address"),
+        (38, 5, "TCP_CHECK via vip: 192.0.2.3 is no address of group two"),
+        (40, 5, "TCP_CHECK needs a port, and neither server has one"),
+    ];
+    assert_eq!(found, expected, "{report}");
+
+    let text = "[global]\nnet_namespace_ipvs = \"elsewhere\"\n[[virtual_server]]\nservice = \"192.0.2.3:80\"\nvia = \"vip\"\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.1\"\ncheck = [{ type = \"tcp\" }]\n";
+    let (_, report) = parse_toml(text);
+    let found: Vec<_> = report.findings().map(|f| (f.line.unwrap(), f.message)).collect();
+    assert_eq!(found, [(8, "TCP_CHECK via vip would not start where the director is")], "{report}");
+}
+
+/// The nearest word holds; NAT alone changes address and port.
+#[test]
+fn where_checks_through_the_virtual_address_go() {
+    for (of_service, of_server, of_check, method, label) in [
+        ("vip", "", "", "FULLNAT", "TCP_CHECK 10.0.0.1:8080 via FULLNAT"),
+        ("", "", "", "DR", "TCP_CHECK 10.0.0.1:8080"),
+        ("vip", "", "", "DR", "TCP_CHECK 192.0.2.1:80 via DR"),
+        ("vip", "", "", "TUN type gre", "TCP_CHECK 192.0.2.1:80 via TUN type gre"),
+        ("vip", "", "", "NAT", "TCP_CHECK 10.0.0.1:8080 via NAT"),
+        ("vip", "rip", "", "DR", "TCP_CHECK 10.0.0.1:8080"),
+        ("rip", "rip", "vip", "DR", "TCP_CHECK 192.0.2.1:80 via DR"),
+        ("", "vip", "rip", "DR", "TCP_CHECK 10.0.0.1:8080"),
+    ] {
+        let via = |word: &str| if word.is_empty() { String::new() } else { format!("via = \"{word}\"") };
+        let (of_service, of_server) = (via(of_service), via(of_server));
+        let of_check = if of_check.is_empty() { String::new() } else { format!(", {}", via(of_check)) };
+        let text = format!(
+            "[[virtual_server]]\nservice = \"192.0.2.1:80\"\nmethod = \"{method}\"\n{of_service}\n\
+             [[virtual_server.real_server]]\naddress = \"10.0.0.1:8080\"\n{of_server}\n\
+             check = [{{ type = \"tcp\"{of_check} }}, {{ type = \"ping\" }}]\n"
+        );
+        let (config, report) = parse_toml(&text);
+        assert!(!report.has_errors(), "{report}");
+        let vs = &config.virtual_servers[0];
+        let real = &vs.real_servers[0];
+        let labels: Vec<String> =
+            real.checks.iter().map(|check| CheckSpec::of(&config, vs, real, check).label()).collect();
+        assert_eq!(labels, [label, "PING_CHECK 10.0.0.1"], "{text}");
+        // What goes straight, by whatever words, is one check.
+        let spec = |vs: &VirtualServer| CheckSpec::of(&config, vs, real, &real.checks[0]);
+        let mut plain = vs.clone();
+        (plain.via, plain.real_servers[0].via) = (None, None);
+        let mut check = real.checks[0].clone();
+        check.connect.via = None;
+        let (straight, this) = (CheckSpec::of(&config, &plain, &plain.real_servers[0], &check), spec(vs));
+        assert_eq!(straight.identity == this.identity, !label.contains("via"), "{text}");
+    }
 }

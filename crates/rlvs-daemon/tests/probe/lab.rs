@@ -40,6 +40,7 @@ pub fn check_config(config: &Config) -> Outcome {
             tls: tls_config(None).unwrap(),
             scripts: Scripts::new(&config.global, &[], failures).unwrap(),
             patterns: Default::default(),
+            via: Default::default(),
         };
         let mut outcome = Outcome::Passed;
         for step in 0..spec.steps() {

@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use rlvs_daemon::config::report::{Level, Report};
 use rlvs_daemon::config::source::Disk;
-use rlvs_daemon::config::{Format, keepalived, load, model::Config, rules::desired_rules, toml};
+use rlvs_daemon::config::validate::{Finding, Places};
+use rlvs_daemon::config::{Format, keepalived, load_with_places, model::Config, rules::desired_rules, toml};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn check(args: Check) -> Result<()> {
-    let (config, report, _) = read(&args.source)?;
+    let Read { config, report, .. } = read(&args.source)?;
     let (errors, warnings) = (report.count(Level::Error), report.count(Level::Warning));
     let rules = if errors == 0 { desired_rules(&config) } else { Vec::new() };
     let destinations: usize = rules.iter().map(|rule| rule.destinations.len()).sum();
@@ -118,41 +119,52 @@ fn check(args: Check) -> Result<()> {
 }
 
 fn convert(args: Convert) -> Result<()> {
-    let (config, report, format) = read(&args.source)?;
+    let Read { mut config, mut report, format, places } = read(&args.source)?;
+    let to = args
+        .to
+        .map_or_else(|| if format == Format::Toml { Format::Keepalived } else { Format::Toml }, Format::from);
+    let mut lost = Vec::new();
+    if to == Format::Keepalived && !report.has_errors() {
+        lost = keepalived::forget(&mut config);
+    }
+    let level = if args.lossy { Level::Warning } else { Level::Error };
+    for finding in &lost {
+        report.add(Finding { level, ..finding.clone() }.diagnostic(&places));
+    }
     show(&report);
+    if !lost.is_empty() && !args.lossy {
+        bail!(
+            "{}: not all of it can be said in a keepalived.conf; --lossy leaves out what cannot",
+            args.source.file.display()
+        );
+    }
     if report.has_errors() {
         let errors = count(report.count(Level::Error), "error");
         bail!("{}: {errors}; nothing was written", args.source.file.display());
     }
-    let to = args
-        .to
-        .map_or_else(|| if format == Format::Toml { Format::Keepalived } else { Format::Toml }, Format::from);
     let text = match to {
         Format::Toml => toml::write(&config),
-        Format::Keepalived => {
-            let lost = keepalived::lost(&config);
-            if !lost.is_empty() && !args.lossy {
-                bail!(
-                    "a keepalived.conf has no words for this; --lossy leaves it out:\n  {}",
-                    lost.join("\n  ")
-                );
-            }
-            lost.iter().for_each(|what| eprintln!("warning: left out: {what}"));
-            keepalived::write(&config)
-        }
+        Format::Keepalived => keepalived::write(&config),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn read(source: &Source) -> Result<(Config, Report, Format)> {
+struct Read {
+    config: Config,
+    report: Report,
+    format: Format,
+    places: Places,
+}
+
+fn read(source: &Source) -> Result<Read> {
     let format = source.from.map_or_else(|| Format::of(&source.file), Format::from);
     let id = match &source.config_id {
         Some(id) => id.clone(),
         None => rlvs_daemon::run::default_config_id()?,
     };
-    let (config, report) = load(&source.file, format, &id, &Disk);
-    Ok((config, report, format))
+    let (config, report, places) = load_with_places(&source.file, format, &id, &Disk);
+    Ok(Read { config, report, format, places })
 }
 
 fn show(report: &Report) {

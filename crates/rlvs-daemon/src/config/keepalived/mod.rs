@@ -15,13 +15,15 @@ mod global;
 mod http;
 mod lexer;
 mod lines;
+mod lost;
 mod reader;
 mod server;
 mod service;
 mod tree;
 mod write;
 
-pub use write::{lost, write};
+pub use lost::forget;
+pub use write::write;
 
 use super::model::Config;
 use super::report::{Diagnostic, Level, Report};

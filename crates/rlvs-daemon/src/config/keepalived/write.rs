@@ -4,7 +4,7 @@ use crate::config::model::*;
 use std::fmt::{Display, Write};
 use std::net::IpAddr;
 
-/// The configuration as the text of a `keepalived.conf`.
+/// The configuration as the text of a `keepalived.conf`, but for what that has no words for ([`forget`](super::forget)).
 pub fn write(config: &Config) -> String {
     let mut out = Writer { text: String::new(), depth: 0 };
     out.global(&config.global);
@@ -37,19 +37,6 @@ pub fn write(config: &Config) -> String {
         out.virtual_server(server);
     }
     out.text
-}
-
-/// What a `keepalived.conf` has no words for, so that it is not in what [`write`] writes.
-pub fn lost(config: &Config) -> Vec<String> {
-    let mut lost = Vec::new();
-    for server in &config.virtual_servers {
-        let agents = server.agent != Agent::default()
-            || server.real_servers.iter().any(|real| real.agent != Agent::default());
-        if agents {
-            lost.push(format!("virtual_server {}: agent (dynamic weights)", server.service));
-        }
-    }
-    lost
 }
 
 struct Writer {

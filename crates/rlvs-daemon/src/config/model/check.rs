@@ -2,6 +2,7 @@
 
 use super::text::{HexPattern, as_string};
 use super::timing::Timing;
+use super::via::Via;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -86,6 +87,8 @@ pub struct Connect {
     pub bind_port: Option<u16>,
     /// A firewall mark for the check's packets.
     pub fwmark: Option<u32>,
+    /// Only of checks that [can go](CheckKind::can_go_via) another way.
+    pub via: Option<Via>,
 }
 
 /// HTTP_GET, and SSL_GET if there is `tls`. Every URL must give what it says.

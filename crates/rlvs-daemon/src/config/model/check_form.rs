@@ -32,6 +32,7 @@ form! {
     bind_if: String,
     bind_port: u16,
     fwmark: u32,
+    via: Via,
     #[serde(with = "text::time")] delay_loop: Duration,
     #[serde(with = "text::time")] connect_timeout: Duration,
     retry: u32,
@@ -62,6 +63,7 @@ form! {
 }
 
 const CONNECT: &[&str] = &["connect_ip", "connect_port", "bindto", "bind_if", "bind_port", "fwmark"];
+const VIA: &[&str] = &["via"];
 const TIMING: &[&str] =
     &["delay_loop", "connect_timeout", "retry", "delay_before_retry", "warmup", "alpha", "log_all_failures"];
 const HTTP: &[&str] = &["http_protocol", "fast_recovery", "virtualhost", "url"];
@@ -71,14 +73,15 @@ impl TryFrom<CheckForm> for Check {
 
     fn try_from(form: CheckForm) -> Result<Check, String> {
         let allowed: &[&[&str]] = match form.kind.as_str() {
-            "tcp" | "ping" => &[CONNECT, TIMING],
-            "http_get" => &[CONNECT, TIMING, HTTP],
-            "ssl_get" => &[CONNECT, TIMING, HTTP, &["enable_sni", "sni_name", "tls_compliant"]],
-            "smtp" => &[CONNECT, TIMING, &["helo_name"]],
-            "dns" => &[CONNECT, TIMING, &["query", "name"]],
+            "tcp" => &[CONNECT, VIA, TIMING],
+            "ping" => &[CONNECT, TIMING],
+            "http_get" => &[CONNECT, VIA, TIMING, HTTP],
+            "ssl_get" => &[CONNECT, VIA, TIMING, HTTP, &["enable_sni", "sni_name", "tls_compliant"]],
+            "smtp" => &[CONNECT, VIA, TIMING, &["helo_name"]],
+            "dns" => &[CONNECT, VIA, TIMING, &["query", "name"]],
             "misc" => &[TIMING, &["command", "run_as", "timeout", "dynamic"]],
             "udp" => {
-                &[CONNECT, TIMING, &["payload", "require_reply", "min_reply_length", "max_reply_length"]]
+                &[CONNECT, VIA, TIMING, &["payload", "require_reply", "min_reply_length", "max_reply_length"]]
             }
             "file" => &[&["track_file", "dynamic", "weight"]],
             other => {
@@ -136,6 +139,7 @@ impl TryFrom<CheckForm> for Check {
                 bind_if: form.bind_if,
                 bind_port: form.bind_port,
                 fwmark: form.fwmark,
+                via: form.via,
             },
             timing: Timing {
                 delay_loop: form.delay_loop,
@@ -161,6 +165,7 @@ impl From<Check> for CheckForm {
             bind_if: connect.bind_if,
             bind_port: connect.bind_port,
             fwmark: connect.fwmark,
+            via: connect.via,
             delay_loop: timing.delay_loop,
             connect_timeout: timing.connect_timeout,
             retry: timing.retry,

@@ -12,6 +12,7 @@ mod server;
 mod service;
 mod text;
 mod timing;
+mod via;
 
 pub use agent::{Agent, Asked, EffectiveAgent, Language};
 pub use check::{
@@ -29,6 +30,7 @@ pub(crate) use service::{family_word, parse_family, parse_mark};
 pub(crate) use text::parse_seconds;
 pub use text::{Endpoint, HexPattern, hex_bytes, seconds};
 pub use timing::{EffectiveTiming, MAX_TIME, Timing};
+pub use via::Via;
 
 use serde::{Deserialize, Serialize};
 #[allow(unused_imports)] // for the links above

@@ -3,7 +3,7 @@
 use super::agent::{Agent, EffectiveAgent};
 use super::check::Check;
 use super::timing::Timing;
-use super::{Endpoint, Forwarding, ServiceAddress, VirtualServer, is_default};
+use super::{Endpoint, Forwarding, ServiceAddress, Via, VirtualServer, is_default};
 use serde::{Deserialize, Serialize};
 
 /// `real_server ADDR [PORT] { … }`; also written as the defaults below a virtual server where it says so.
@@ -34,6 +34,9 @@ pub struct RealServer {
     pub notify_down: Option<Script>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtualhost: Option<String>,
+    /// Of checks that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub timing: Timing,
     /// Not in keepalived.conf.
@@ -57,6 +60,7 @@ impl RealServer {
             notify_up: None,
             notify_down: None,
             virtualhost: None,
+            via: None,
             timing: Timing::default(),
             agent: Agent::default(),
             checks: Vec::new(),

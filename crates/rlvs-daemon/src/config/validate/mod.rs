@@ -7,9 +7,11 @@ use super::rules::{self, MAX_DESTINATIONS, MAX_SERVICES};
 use rlvs_control::model::{Family, ServiceKey};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 mod server;
+mod via;
 
 /// A part of the configuration, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -61,7 +61,8 @@ impl<'a> Validation<'a> {
     fn check(&mut self, place: Place, server: &VirtualServer, real: &RealServer, check: &Check) {
         self.timing(place, &check.timing);
         let name = check.kind.keyword();
-        if check.kind.needs_port() && server.check_port(real, check) == 0 {
+        let target = server.check_target(real, check);
+        if check.kind.needs_port() && target.port == 0 {
             self.error(
                 place,
                 format!("{name} needs a port, and neither server has one"),
@@ -78,13 +79,13 @@ impl<'a> Validation<'a> {
                 "leave it out, the default is taken then",
             );
         }
-        let families = (check.connect.ip.unwrap_or(real.address.addr), check.connect.bind_to);
-        if let (to, Some(from)) = families
+        if let (to, Some(from)) = (target.addr, check.connect.bind_to)
             && to.is_ipv4() != from.is_ipv4()
         {
             let message = format!("{name} cannot go from {from} to {to}");
             self.error(place, message, "bindto and the checked address must be of one family");
         }
+        self.via(place, server, real, check);
         match &check.kind {
             CheckKind::Http(http) => {
                 if http.urls.is_empty() {

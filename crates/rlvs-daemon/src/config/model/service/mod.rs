@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::server::{RealServer, Script, SorryServer};
 use super::text::as_string;
 use super::timing::Timing;
-use super::{Check, EffectiveTiming, Endpoint, Forwarding, is_default};
+use super::{Check, EffectiveTiming, Endpoint, Forwarding, Via, is_default};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,6 +72,9 @@ pub struct VirtualServer {
     pub sorry_server: Option<SorryServer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtualhost: Option<String>,
+    /// Of checks of real servers that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub timing: Timing,
     /// Not in keepalived.conf.
@@ -111,6 +114,7 @@ impl VirtualServer {
             quorum_down: None,
             sorry_server: None,
             virtualhost: None,
+            via: None,
             timing: Timing::default(),
             agent: Agent::default(),
             real_servers: Vec::new(),

@@ -1,0 +1,48 @@
+//! What the model has and a `keepalived.conf` has no words for.
+
+use crate::config::model::{Agent, Config, Via};
+use crate::config::report::Level;
+use crate::config::validate::{Finding, Place};
+
+/// Takes out of a model what [`write`](super::write) has no words for, and says where that was.
+pub fn forget(config: &mut Config) -> Vec<Finding> {
+    let mut lost = Lost(Vec::new());
+    for (i, vs) in config.virtual_servers.iter_mut().enumerate() {
+        lost.via(Place::VirtualServer(i), &mut vs.via);
+        lost.agent(Place::VirtualServer(i), &mut vs.agent);
+        for (j, real) in vs.real_servers.iter_mut().enumerate() {
+            lost.via(Place::RealServer(i, j), &mut real.via);
+            lost.agent(Place::RealServer(i, j), &mut real.agent);
+            for (k, check) in real.checks.iter_mut().enumerate() {
+                lost.via(Place::Check(i, j, k), &mut check.connect.via);
+            }
+        }
+    }
+    lost.0
+}
+
+struct Lost(Vec<Finding>);
+
+impl Lost {
+    /// `via = "rip"` is what keepalived does anyway.
+    fn via(&mut self, place: Place, via: &mut Option<Via>) {
+        if let Some(Via::Vip) = via.take() {
+            self.say(place, "via", "the check goes to the real server's own address");
+        }
+    }
+
+    fn agent(&mut self, place: Place, agent: &mut Agent) {
+        if std::mem::take(agent) != Agent::default() {
+            self.say(place, "agent", "nobody asks for weights");
+        }
+    }
+
+    fn say(&mut self, place: Place, word: &str, then: &str) {
+        self.0.push(Finding {
+            level: Level::Warning,
+            place,
+            message: format!("a keepalived.conf has no word for {word}"),
+            help: format!("without it {then}"),
+        });
+    }
+}
