@@ -46,13 +46,14 @@ pub fn advance<A: Addr, T: Tables<A>>(
     if !old.has(Word::ASSURED) && persist::assures(packet, view == View::Output, state) {
         new = new.with(Word::ASSURED, true);
     }
+    // Read before the swap: as soon as it succeeded, another processor may close the entry and open another connection in it.
+    let (dest_id, link) = (conn.dest(), conn.control());
     if new != old && conn.swap_word(old, new) {
-        let link = conn.control();
         if new.0 & !old.0 & Word::ASSURED != 0 && link != NONE {
             persist::assure(tables, link);
         }
         if old.has(Word::INACTIVE) != inactive
-            && let Some(dest) = tables.dest_state(conn.dest())
+            && let Some(dest) = tables.dest_state(dest_id)
         {
             let (from, to) = if inactive {
                 (dest_state::ACTIVE, dest_state::INACTIVE)

@@ -138,12 +138,16 @@ fn probe_due<A: Addr, T: Tables<A>>(flags: u32, state: T::Mem, tables: &T, now: 
 /// What the entry keeps of a reply's hop in its four flags; it has no room for the MTU itself.
 const KEPT_XDP_TARGET: u8 = 1;
 const KEPT_FULL_MTU: u8 = 2;
+const KEPT_JUMBO_MTU: u8 = 4;
 const FULL_MTU: u32 = 1500;
+const JUMBO_MTU: u32 = 9000;
 
-/// The way back to the client of a masqueraded connection. The MTU is 1500 or, when smaller, asked anew.
+/// The way back to the client of a masqueraded connection, for a packet of this length on the link. The MTU is 9,000 or 1,500, or,
+/// when that is not enough or it is smaller, asked anew.
 #[inline(always)]
 pub fn reply_hop<A: Addr, T: Tables<A>>(
     client: A,
+    len: u16,
     conn: Entry<A, T::Set>,
     tables: &T,
     now: u32,
@@ -151,17 +155,24 @@ pub fn reply_hop<A: Addr, T: Tables<A>>(
 ) {
     let quarter = (now / (tables.hz() / 4).max(1)) as u8;
     let kept = conn.reply_hop();
-    if kept.ifindex != 0 && kept.at == quarter && kept.flags & KEPT_FULL_MTU != 0 {
+    let mtu = if kept.flags & KEPT_JUMBO_MTU != 0 { JUMBO_MTU } else { FULL_MTU };
+    if kept.ifindex != 0 && kept.at == quarter && kept.flags & KEPT_FULL_MTU != 0 && len as u32 <= mtu {
         let xdp = if kept.flags & KEPT_XDP_TARGET != 0 { hop_flag::XDP_TARGET } else { 0 };
         let flags = hop_flag::ROUTED | hop_flag::RESOLVED | xdp;
-        *hop = Hop { flags, ifindex: kept.ifindex, macs: kept.macs, mtu: FULL_MTU, via: client };
+        *hop = Hop { flags, ifindex: kept.ifindex, macs: kept.macs, mtu, via: client };
         return;
     }
     tables.route(client, hop);
     if hop.has(hop_flag::RESOLVED) && hop.ifindex < 1 << 20 {
         let xdp = if hop.has(hop_flag::XDP_TARGET) { KEPT_XDP_TARGET } else { 0 };
         let full = if hop.mtu >= FULL_MTU { KEPT_FULL_MTU } else { 0 };
-        conn.set_reply_hop(ReplyHop { at: quarter, flags: xdp | full, ifindex: hop.ifindex, macs: hop.macs });
+        let jumbo = if hop.mtu >= JUMBO_MTU { KEPT_JUMBO_MTU } else { 0 };
+        conn.set_reply_hop(ReplyHop {
+            at: quarter,
+            flags: xdp | full | jumbo,
+            ifindex: hop.ifindex,
+            macs: hop.macs,
+        });
     }
     // In TC each refresh probes; in XDP one in 64, because that packet has to go up.
     if T::LAYER == Layer::Stack || tables.random() & 63 == 0 {

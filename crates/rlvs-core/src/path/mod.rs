@@ -142,7 +142,7 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     let decision = match view {
         View::Output => {
             let client = fwd::nat::receiver(packet, found);
-            reply_hop(client.0, found, tables, now, &mut plan.hop);
+            reply_hop(client.0, packet.segment_len, found, tables, now, &mut plan.hop);
             fwd::nat::reply(packet, conn, client, plan)
         }
         _ if !dest.is_available() => return gone(tables, conn, seen, settings),

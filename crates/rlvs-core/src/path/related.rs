@@ -96,7 +96,7 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
     }
     let decision = if view == View::Output {
         let client = fwd::nat::receiver(packet, found);
-        hop::reply_hop(client.0, found, tables, now, &mut plan.hop);
+        hop::reply_hop(client.0, packet.segment_len, found, tables, now, &mut plan.hop);
         fwd::nat::reply(packet, conn, client, plan)
     } else {
         next_hop(dest, state, tables, now, &mut plan.hop);
