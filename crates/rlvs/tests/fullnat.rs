@@ -425,3 +425,24 @@ fn the_clients_ipv6_address_is_handed_on() {
         });
     });
 }
+
+/// Linux likes a /128 for a source; but a server may hold the virtual address itself.
+#[test]
+fn the_source_is_no_virtual_address() {
+    within(60, || {
+        let lab = lab(Topology::OneArm);
+        lab.at_end("director", &["down"]).expect("noted");
+        lab.hosts().iter().for_each(|host| host.add_ipv6().expect("IPv6"));
+        ipvsadm(&lab, &format!("-A -t [{VIP6}]:82 -s rr"));
+        let server = plan::six(lab.server(1).addr());
+        let usual = lab.director().run(|| {
+            let socket = std::net::UdpSocket::bind("[::]:0").expect("a socket");
+            socket.connect((server, 9)).expect("a way");
+            socket.local_addr().expect("an address").ip()
+        });
+        assert_eq!(usual, IpAddr::from(VIP6), "else this test tests nothing");
+        ipvsadm(&lab, &format!("-a -t [{VIP6}]:82 -r [{server}]:82 --fullnat"));
+        let seen = seen_by_server(&lab, 1, 82, |_| connect(VIP6, 82), 1);
+        assert_eq!(seen[0].ip(), IpAddr::from(plan::six(lab.director().addr())));
+    });
+}

@@ -8,7 +8,7 @@
 //! time it gets its connections and counters back, as in IPVS.
 
 use super::counters::SERVICE_WORD;
-use super::{buckets, convert, counters, filter, route};
+use super::{buckets, convert, counters, filter, route, services};
 use crate::instance::Instance;
 use crate::model::*;
 use crate::{Error, Result};
@@ -76,7 +76,7 @@ pub fn add(instance: &Instance, service: u32, destination: &Destination) -> Resu
     buckets::ready(instance, service)?;
     let (id, mut config) = slot(instance, service, destination)?;
     let service_config = instance.service.get(service);
-    describe(&mut config, destination);
+    describe(instance, &mut config, destination);
     config.last_weight = destination.weight;
     config.service = service;
     config.service_key = service_config.key;
@@ -95,7 +95,7 @@ pub fn edit(instance: &Instance, service: u32, destination: &Destination) -> Res
     let id = find(instance, service, destination.addr, destination.port).ok_or(Error::NoSuchDestination)?;
     buckets::ready(instance, service)?;
     instance.dest.edit(id, |config| {
-        describe(config, destination);
+        describe(instance, config, destination);
         if destination.weight != 0 {
             config.last_weight = destination.weight;
         }
@@ -242,7 +242,7 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
                 "a service with one-packet scheduling (-o) keeps no connections, and --fullnat needs them";
             return Err(Error::Invalid(why.into()));
         }
-        if route::source_towards(d.addr).is_none()
+        if route::source_towards(d.addr, |_| false).is_none()
             && settings.sources_of(if d.addr.is_ipv4() { 4 } else { 6 }).1 == 0
         {
             return Err(Error::Invalid(format!(
@@ -260,7 +260,7 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     Ok(())
 }
 
-fn describe(config: &mut DestConfig, d: &Destination) {
+fn describe(instance: &Instance, config: &mut DestConfig, d: &Destination) {
     config.addr = convert::words(d.addr);
     config.port = rlvs_core::wire::Be16::new(d.port);
     config.family = if d.addr.is_ipv4() { 4 } else { 6 };
@@ -279,7 +279,8 @@ fn describe(config: &mut DestConfig, d: &Destination) {
     config.tunnel_kind = convert::tunnel_kind(d.tunnel.kind);
     config.tunnel_port = rlvs_core::wire::Be16::new(d.tunnel.port);
     config.tunnel_checksum = convert::tunnel_checksum(d.tunnel.checksum);
-    if let Some(source) = route::source_towards(d.addr) {
+    let is_virtual = |addr| filter::may_be_virtual(instance, addr) && services::has_address(instance, addr);
+    if let Some(source) = route::source_towards(d.addr, is_virtual) {
         config.tunnel_src = convert::words(source);
     }
     if let Some(way) = route::hint_towards(d.addr) {

@@ -1,11 +1,12 @@
 //! The sets of addresses that concern us at all, and the counts of kinds of services, for the programs' first look.
 
-use super::services;
+use super::{convert, services};
 use crate::instance::Instance;
 use rlvs_core::fwd::translates;
 use rlvs_core::maps::{DestConfig, Filter, ServiceKey, dest_flag, filter_bit};
 use rlvs_core::mem::Mem;
 use rlvs_core::wire::{Addr, Be16, Be32};
+use std::net::IpAddr;
 
 const FTP: Be16 = Be16::new(21);
 
@@ -28,6 +29,12 @@ pub fn add_destination(instance: &Instance, dest: &DestConfig) {
     if translates(dest.method) {
         add(instance, REAL_ADDRS, fold(dest.addr, dest.family));
     }
+}
+
+/// False: no service has this address.
+pub fn may_be_virtual(instance: &Instance, addr: IpAddr) -> bool {
+    let (word, bit) = filter_bit(fold(convert::words(addr), if addr.is_ipv4() { 4 } else { 6 }));
+    instance.filter.words(0).load(VIRTUAL_ADDRS + word) & bit != 0
 }
 
 /// Builds both sets anew from the rules, and from destinations kept aside, whose connections go on.

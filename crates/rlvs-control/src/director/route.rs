@@ -6,6 +6,7 @@
 
 use futures_util::TryStreamExt;
 use rtnetlink::RouteMessageBuilder;
+use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -18,8 +19,61 @@ pub struct Way {
     pub mtu: u32,
 }
 
-/// The address that packets to a server get as their source.
-pub fn source_towards(server: IpAddr) -> Option<IpAddr> {
+/// The address that packets of our own to a server get as their source. Not a virtual address, if there is another one: the
+/// server may have that on its `lo`, and would take its packets for forged. (Linux likes a /128 for a source.)
+pub fn source_towards(server: IpAddr, is_virtual: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let usual = usual_source(server)?;
+    if !is_virtual(usual) {
+        return Some(usual);
+    }
+    let others = addresses_towards(server).unwrap_or_default();
+    let others = others.into_iter().filter(|(addr, _)| !is_virtual(*addr));
+    Some(
+        others
+            .max_by_key(|(addr, len)| (near(*addr, server).min(*len), *len))
+            .map_or(usual, |(addr, _)| addr),
+    )
+}
+
+/// Bits that two addresses of a family have in common from the left.
+fn near(a: IpAddr, b: IpAddr) -> u8 {
+    let common = match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
+        _ => 0,
+    };
+    common as u8
+}
+
+/// The addresses of the interface that leads to a server, with their prefix lengths: those of its family that may be a source.
+fn addresses_towards(server: IpAddr) -> Option<Vec<(IpAddr, u8)>> {
+    let index = way(server)?.ifindex;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection().ok()?;
+        let task = tokio::spawn(connection);
+        let request = handle.address().get().set_link_index_filter(index);
+        let found: Vec<_> = request.execute().try_collect().await.ok()?;
+        task.abort();
+        let usable = |addr: &IpAddr| match addr {
+            IpAddr::V4(_) => server.is_ipv4(),
+            IpAddr::V6(a) => server.is_ipv6() && !a.is_unicast_link_local(),
+        };
+        let each = found.into_iter().filter_map(|message| {
+            let len = message.header.prefix_len;
+            let addr =
+                |wanted: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(wanted);
+            // With IPv4 the own address is `Local` where the link has a peer.
+            let own = addr(|a| if let AddressAttribute::Local(a) = a { Some(*a) } else { None });
+            let own = own.or(addr(|a| if let AddressAttribute::Address(a) = a { Some(*a) } else { None }));
+            own.filter(usable).map(|addr| (addr, len))
+        });
+        Some(each.collect())
+    })
+}
+
+/// The kernel's choice.
+fn usual_source(server: IpAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;

@@ -10,7 +10,7 @@ use rlvs_core::maps::{NONE, ServiceConfig, service_flag};
 use rlvs_core::mem::Mem;
 use rlvs_core::sched::Scheduler;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The only persistence engine there is.
 const SIP: &str = "sip";
@@ -46,6 +46,13 @@ pub fn ids(instance: &Instance) -> Vec<u32> {
         .collect();
     list.sort_unstable_by(|a, b| b.cmp(a));
     list.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Is it the address of a service?
+pub fn has_address(instance: &Instance, addr: IpAddr) -> bool {
+    ids(instance).into_iter().any(|id| {
+        matches!(convert::key_view(&instance.service.get(id).key), ServiceKey::Address { addr: a, .. } if a == addr)
+    })
 }
 
 pub fn list(instance: &Instance) -> Result<Vec<ServiceView>> {
