@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Cluster, MB, attach, cluster, ipvsadm, rlvs, tally, within};
-use rlvs::lab::client::{self, Asker, Tally};
+use rlvs::lab::client::{self, Asker, Connection, Tally};
 use rlvs::lab::{Lab, Topology, VIP6, plan};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -103,6 +104,46 @@ fn by_xdp_as_cards_deliver_packets() {
                 "{topology:?}: {sent_on} of {seen}: {counters:?}"
             );
             assert_eq!(count("xdp_tx_errors") + count("xdp_drops"), 0, "{topology:?}: {counters:?}");
+        }
+    });
+}
+
+/// Every segment of the client has hop-by-hop and destination options in front of its TCP header.
+#[test]
+fn extension_headers() {
+    within(60, || {
+        for (topology, mode) in
+            [(Topology::Nat, "tc"), (Topology::Nat, "skb"), (Topology::Dr, "tc"), (Topology::Dr, "xdp")]
+        {
+            let lab = six(cluster(topology));
+            attach(&lab, mode);
+            serve(&lab, &format!("-t [{VIP6}]:80"), 80, "-s rr");
+            lab.client().run(|| {
+                let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+                // RFC 3542, sections 8 and 9: a whole header, whose only option is padding.
+                const PADDING: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];
+                for option in [libc::IPV6_HOPOPTS, libc::IPV6_DSTOPTS] {
+                    // SAFETY: a socket that is ours, and eight bytes.
+                    let rc = unsafe {
+                        libc::setsockopt(
+                            socket.as_raw_fd(),
+                            libc::IPPROTO_IPV6,
+                            option,
+                            PADDING.as_ptr().cast(),
+                            PADDING.len() as libc::socklen_t,
+                        )
+                    };
+                    assert_eq!(rc, 0, "setsockopt: {}", std::io::Error::last_os_error());
+                }
+                let to = std::net::SocketAddr::from((VIP6, 80));
+                socket.connect_timeout(&to.into(), LIMIT).expect("a connection");
+                let mut connection = Connection::over(socket.into()).expect("a connection");
+                let failed = |what, e| panic!("{topology:?} by {mode}: {what}: {e:#}");
+                connection.download(5 * MB, |_| ()).unwrap_or_else(|e| failed("download", e));
+                connection.upload(5 * MB, |_| ()).unwrap_or_else(|e| failed("upload", e));
+            });
+            let listed = ipvsadm(&lab, "-Lnc");
+            assert!(listed.contains(&format!("[{VIP6}]:80")), "{topology:?} by {mode}: not by us: {listed}");
         }
     });
 }

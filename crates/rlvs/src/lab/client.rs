@@ -44,6 +44,11 @@ impl Connection {
     pub fn open_within(addr: impl Into<IpAddr>, port: u16, limit: Duration) -> Result<Connection> {
         let to = SocketAddr::from((addr.into(), port));
         let stream = TcpStream::connect_timeout(&to, limit).with_context(|| format!("connecting to {to}"))?;
+        Connection::over(stream)
+    }
+
+    /// Over a stream that was opened otherwise.
+    pub fn over(stream: TcpStream) -> Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
