@@ -280,7 +280,9 @@ fn describe(instance: &Instance, config: &mut DestConfig, d: &Destination) {
     config.tunnel_port = rlvs_core::wire::Be16::new(d.tunnel.port);
     config.tunnel_checksum = convert::tunnel_checksum(d.tunnel.checksum);
     let is_virtual = |addr| filter::may_be_virtual(instance, addr) && services::has_address(instance, addr);
-    if let Some(source) = route::source_towards(d.addr, is_virtual) {
+    if matches!(d.method, Method::Tunnel | Method::FullNat)
+        && let Some(source) = route::source_towards(d.addr, is_virtual)
+    {
         config.tunnel_src = convert::words(source);
     }
     if let Some(way) = route::hint_towards(d.addr) {

@@ -20,14 +20,19 @@ pub struct Way {
 }
 
 /// The address that packets of our own to a server get as their source. Not a virtual address, if there is another one: the
-/// server may have that on its `lo`, and would take its packets for forged. (Linux likes a /128 for a source.)
+/// server may have that on its `lo`, and would take its packets for forged. Linux likes a /128 for a source, so of IPv6 such an
+/// address is one of the last choices, too.
 pub fn source_towards(server: IpAddr, is_virtual: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let usual = usual_source(server)?;
-    if !is_virtual(usual) {
+    if server.is_ipv4() && !is_virtual(usual) {
         return Some(usual);
     }
-    let others = addresses_towards(server).unwrap_or_default();
-    let others = others.into_iter().filter(|(addr, _)| !is_virtual(*addr));
+    let all = addresses_towards(server).unwrap_or_default();
+    let alone = |addr: IpAddr, len: u8| is_virtual(addr) || addr.is_ipv6() && len == 128;
+    if !all.iter().any(|(addr, len)| *addr == usual && alone(*addr, *len)) && !is_virtual(usual) {
+        return Some(usual);
+    }
+    let others = all.into_iter().filter(|(addr, len)| !alone(*addr, *len));
     Some(
         others
             .max_by_key(|(addr, len)| (near(*addr, server).min(*len), *len))
