@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub fn audit(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut flows = HashMap::new();
-    let mut seen = 0;
+    let (mut seen, mut expected) = (0, 0);
     let mut loads: HashMap<u32, Loads> = HashMap::new();
     let mut children: HashMap<u32, u32> = HashMap::new();
     let mut passed: HashMap<u32, u32> = HashMap::new();
@@ -27,6 +27,7 @@ pub fn audit(world: &World) -> Vec<String> {
             continue;
         }
         seen += 1;
+        expected += u32::from(word.has(Word::EXPECTED));
         let load = loads.entry(e.dest()).or_default();
         match () {
             () if word.has(Word::SHADOW) => {}
@@ -36,6 +37,7 @@ pub fn audit(world: &World) -> Vec<String> {
             () => load.active += 1,
         }
         if !word.is_kept()
+            && !word.is_of_ftp()
             && let Some(template) = Entry::linked(&sets, e.control())
         {
             *children.entry(template.id).or_default() += 1;
@@ -77,6 +79,9 @@ pub fn audit(world: &World) -> Vec<String> {
     }
     if seen != world.connection_count() {
         wrong.push(format!("{seen} entries, {} counted", world.connection_count()));
+    }
+    if expected != world.expected_count() {
+        wrong.push(format!("{expected} are expected, {} counted", world.expected_count()));
     }
     for (index, set) in (0..world.sets()).filter_map(|i| world.set_words(i).map(|set| (i, set))) {
         let expected = passed.get(&(index as u32)).copied().unwrap_or(0);

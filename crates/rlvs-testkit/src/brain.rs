@@ -14,6 +14,7 @@ use rlvs_core::path::{
     self, Candidate, Decision, Hop, Layer, Look, Plan, Tables, Verdict, drops_entries, hop_flag, sweep_set,
     thin_set,
 };
+use rlvs_core::proto::ftp;
 use rlvs_core::wire::{Be32, Packet, ip_proto};
 use std::marker::PhantomData;
 
@@ -166,6 +167,7 @@ impl<'w, L: Where> Tables<Be32> for Brain<'w, L> {
                     && packet.proto != ip_proto::SCTP
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
                     && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
+                    && !ftp::may_speak(packet, &plan.edit)
                     && !packet.checksum_looks_partial()
             }
             Verdict::Answer(..) | Verdict::Split => false,

@@ -2,15 +2,18 @@
 
 use crate::brain::{Brain, Driver, Stack, Where};
 use crate::handing::handed_on;
+use crate::hearing::hear;
 use crate::world::World;
 use rlvs_core::fwd::cut::{Cut, Piece};
 use rlvs_core::fwd::nat;
 use rlvs_core::fwd::{self, Edit, Kind, tun};
 use rlvs_core::maps::FragmentKey;
+use rlvs_core::path::data::expected;
 use rlvs_core::path::{
     self, Decision, DropReason, Hop, Layer, Located, Plan, Tables, Verdict, deliver_related, fragment,
     hop_flag, locate, locate_related, open_conn,
 };
+use rlvs_core::proto::ftp;
 use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{add, finish, pseudo, sum_bytes};
 use rlvs_core::wire::{
@@ -89,10 +92,11 @@ pub fn receive<L: Where>(world: &World, cpu: usize, ifindex: u32, frame: &[u8]) 
 
 /// Which connection a packet belongs to, perhaps a new one.
 fn located<L: Where>(packet: &mut Packet<Be32>, brain: &Brain<L>, now: u32) -> Located {
-    match locate(packet, brain, now) {
-        Located::New => open_conn(packet, brain, now),
+    let located = match locate(packet, brain, now) {
+        Located::Awaited => expected(packet, brain, now),
         known => known,
-    }
+    };
+    if located == Located::New { open_conn(packet, brain, now) } else { located }
 }
 
 /// AH or ESP: opens nothing.
@@ -177,7 +181,13 @@ fn carry_out<L: Where>(
                 _ => Outcome::Split(frames.into_iter().map(|frame| sent(frame, &plan.hop)).collect()),
             }
         }
-        Verdict::Forward => Outcome::Sent(sent(edited(world, packet, frame, &plan), &plan.hop)),
+        Verdict::Forward => {
+            let mut out = edited(world, packet, frame, &plan);
+            if L::LAYER == Layer::Stack && ftp::may_speak(packet, &plan.edit) {
+                hear(world, brain, packet, located, &plan, &mut out);
+            }
+            Outcome::Sent(sent(out, &plan.hop))
+        }
         Verdict::Split if !plan.hop.has(hop_flag::RESOLVED) => {
             world.count_drop(DropReason::WouldFragment);
             Outcome::Drop(DropReason::WouldFragment)

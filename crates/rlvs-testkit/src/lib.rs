@@ -23,6 +23,7 @@ pub mod choices;
 pub mod golden;
 mod handing;
 mod hands;
+mod hearing;
 pub mod lab;
 mod memory;
 mod network;

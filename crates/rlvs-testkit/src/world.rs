@@ -187,6 +187,11 @@ impl World {
         self.global.row(0).map_or(0, |g| g.load(global::CONNS))
     }
 
+    /// What it says of how many data connections of FTP are expected.
+    pub fn expected_count(&self) -> u32 {
+        self.global.row(0).map_or(0, |g| g.load(global::EXPECTED))
+    }
+
     /// All live entries, but what schedulers remember.
     pub fn connections(&self) -> Vec<Entry<Be32, Row<'_>>> {
         self.entries().filter(|e| e.word().is_live() && !e.word().has(Word::MAPPING)).collect()

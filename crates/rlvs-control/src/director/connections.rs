@@ -11,9 +11,9 @@ use rlvs_core::conn::{Entry, SET_WORDS};
 use rlvs_core::fwd::Method;
 use rlvs_core::maps::{CALL_ID_LEN, call_key, global};
 use rlvs_core::mem::Mem;
-use rlvs_core::path::HELD_SECS;
+use rlvs_core::path::{HELD_SECS, data};
 use rlvs_core::proto;
-use rlvs_core::wire::{Addr, Be32};
+use rlvs_core::wire::{Addr, Be32, ip_proto};
 use std::net::SocketAddr;
 
 pub fn list(instance: &Instance) -> Result<Vec<ConnectionView>> {
@@ -95,15 +95,17 @@ fn view<A: Addr, M: Mem>(instance: &Instance, entry: Entry<A, M>, word: Word, no
     } else {
         entry.expires_in(now)
     };
+    let [client, virt, dest] = data::shown(entry);
+    let protocol = if word.has(Word::EXPECTED) { ip_proto::TCP } else { entry.proto() };
     ConnectionView {
-        protocol: entry.proto(),
-        client: addr(entry.client()),
-        client_port: entry.client_port().get(),
-        virtual_addr: addr(entry.virtual_addr()),
-        virtual_port: entry.virtual_port().get(),
-        destination: across.unwrap_or_else(|| addr(entry.dest_addr())),
-        destination_port: entry.dest_port().get(),
-        state: proto::state_name(entry.proto(), word.state(), word.has(Word::TEMPLATE)),
+        protocol,
+        client: addr(client.0),
+        client_port: client.1.get(),
+        virtual_addr: addr(virt.0),
+        virtual_port: virt.1.get(),
+        destination: across.unwrap_or_else(|| addr(dest.0)),
+        destination_port: dest.1.get(),
+        state: proto::state_name(protocol, word.state(), word.has(Word::TEMPLATE)),
         expires_secs: left / instance.hz,
         is_template: word.has(Word::TEMPLATE),
         from_sync: word.has(Word::FROM_SYNC),

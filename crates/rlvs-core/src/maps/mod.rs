@@ -134,6 +134,8 @@ pub mod global {
     pub const DROP_ENTRY: u32 = 2;
     /// One of so many new connections is dropped; 0 for none.
     pub const DROP_RATE: usize = 17;
+    /// Data connections of FTP that are expected: both tables'.
+    pub const EXPECTED: usize = 18;
     // The third is written by packets.
     /// Counts down to the next packet to be dropped.
     pub const DROP_COUNTER: usize = 32;

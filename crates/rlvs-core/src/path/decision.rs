@@ -120,6 +120,8 @@ pub enum Located {
     Up,
     /// No connection yet; perhaps the packet opens one.
     New,
+    /// The same, and perhaps it is one that is [expected](super::data::expected).
+    Awaited,
 }
 
 impl Located {
@@ -135,6 +137,7 @@ impl Located {
             Located::OnePacket(id) => 5 << 32 | id as u64,
             Located::Up => 6 << 32,
             Located::New => 7 << 32,
+            Located::Awaited => 8 << 32,
         }
     }
 
@@ -148,6 +151,7 @@ impl Located {
             5 => Located::OnePacket(code as u32),
             6 => Located::Up,
             7 => Located::New,
+            8 => Located::Awaited,
             _ => Located::Pass,
         }
     }
@@ -216,6 +220,9 @@ drop_reasons! {
     FragmentLost = 15 "fragment-lost",
     /// FULLNAT: no port of its source addresses is free towards the real server, or the protocol is neither TCP nor UDP.
     NoSource = 16 "no-source",
+    /// Not dropped, but passed on with the server's own address in it: an answer of an FTP server (227) that has no room for
+    /// the virtual one.
+    FtpNoRoom = 17 "ftp-no-room",
 }
 
 #[cfg(test)]
@@ -233,8 +240,9 @@ mod tests {
     #[test]
     fn codes_round_trip() {
         let no_server = [true, false].map(|by_mark| Located::NoServer { by_mark });
-        let all = [Located::Pass, Located::Request(0), Located::Reply(u32::MAX), Located::Up, Located::New];
-        let all = all.into_iter().chain(no_server).chain([Located::OnePacket(7)]);
+        let all = [Located::Pass, Located::Request(0), Located::Reply(u32::MAX), Located::Up];
+        let all =
+            all.into_iter().chain(no_server).chain([Located::OnePacket(7), Located::New, Located::Awaited]);
         for l in all.chain([DropReason::Contended, DropReason::TableFull].map(Located::Drop)) {
             assert_eq!(Located::from_code(l.code()), l);
         }

@@ -4,6 +4,7 @@
 //! user space; a packet that meets a due entry first closes it itself.
 
 use super::Tables;
+use super::data::keep_control;
 use crate::conn::Entry;
 use crate::conn::entry::Word;
 use crate::conn::tags::{is_empty, tag};
@@ -30,6 +31,8 @@ pub fn sweep_set<A: Addr, T: Tables<A>>(tables: &T, index: u32, now: u32) {
             let word = conn.word();
             if word.is_live() && has_to_go(tables, conn, word, now) {
                 tables.close(conn, word);
+            } else if word.is_of_ftp() && word.is_live() {
+                keep_control(tables, conn, now);
             }
         }
         way += 1;

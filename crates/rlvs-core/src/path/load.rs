@@ -79,7 +79,9 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
             }
         } else {
             unbind(dest, state, seen);
-            persist::leave(tables, control);
+            if !seen.is_of_ftp() {
+                persist::leave(tables, control);
+            }
             if seen.method() == Method::FullNat as u8 {
                 close_shadow(tables, conn);
             }
@@ -87,6 +89,9 @@ pub fn close_connection<A: Addr, T: Tables<A>>(tables: &T, conn: Entry<A, T::Set
     }
     tables.release(conn);
     if let Some(global) = tables.global() {
+        if seen.has(Word::EXPECTED) {
+            global.add(global::EXPECTED, u32::MAX);
+        }
         global.add(global::conns::<A>(), u32::MAX);
     }
 }

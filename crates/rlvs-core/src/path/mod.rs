@@ -5,11 +5,12 @@
 //! before anything of the packet was counted, and TC tells the story again with the connection already in the table.
 //!
 //! The story has parts, because in the kernel each gets a stack frame of its own: [`locate`] finds the connection,
-//! [`open_conn`] opens one if there is none, [`deliver`] plans the packet's way.
+//! [`data::expected`] opens one that was expected (FTP), [`open_conn`] any other, [`deliver`] plans the packet's way.
 
 mod account;
 mod admit;
 mod advance;
+pub mod data;
 mod decision;
 mod defence;
 pub mod estimate;
@@ -58,6 +59,9 @@ pub fn decide<A: Addr, T: Tables<A>>(
     plan: &mut Plan<A>,
 ) -> Decision {
     let mut located = locate(packet, tables, now);
+    if located == Located::Awaited {
+        located = data::expected(packet, tables, now);
+    }
     if located == Located::New {
         located = open_conn(packet, tables, now);
     }
@@ -98,10 +102,12 @@ pub fn locate<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -
         return Located::Request(conn.id);
     }
     let (word, bit) = filter_bit(packet.src.fold());
-    if filter.real_addrs[word & 2047] & bit != 0
-        && let Some(conn) = find_reply_conn(packet, tables, now)
-    {
+    let from_server = filter.real_addrs[word & 2047] & bit != 0;
+    if from_server && let Some(conn) = find_reply_conn(packet, tables, now) {
         return Located::Reply(conn.id);
+    }
+    if (for_us || from_server) && data::may_be_expected(packet, tables) {
+        return Located::Awaited;
     }
     if for_us { Located::New } else { Located::Pass }
 }
@@ -119,7 +125,7 @@ pub fn deliver<A: Addr, T: Tables<A>>(
     let (id, view) = match located {
         Located::Request(id) => (id, View::Input),
         Located::Reply(id) => (id, View::Output),
-        Located::Pass | Located::New => return Decision::PASS,
+        Located::Pass | Located::New | Located::Awaited => return Decision::PASS,
         Located::Up => return Decision::UP,
         Located::Drop(reason) => return Decision::drop(reason),
         Located::NoServer { by_mark } => return no_server(packet, by_mark, tables, &mut plan.hop),

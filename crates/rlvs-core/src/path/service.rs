@@ -5,9 +5,7 @@ use crate::conn::Step;
 use crate::maps::{ServiceKey, Settings};
 use crate::wire::{Addr, Be16, Be32, Packet, ip_proto};
 
-/// FTP's control and data ports (RFC 959).
-pub(super) const FTP: Be16 = Be16::new(21);
-pub(super) const FTP_DATA: Be16 = Be16::new(20);
+pub(super) use crate::proto::ftp::{CONTROL as FTP, DATA as FTP_DATA};
 
 /// The service, or none. The order is the one of IPVS (Linux 6.1, `ip_vs_service_find`).
 #[inline(always)]

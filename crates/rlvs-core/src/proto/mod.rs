@@ -3,6 +3,7 @@
 //! The tables are those of kernel IPVS (Linux 6.1), observed from outside and from its documentation; a state's
 //! timeout is found in `Settings::timeouts` at the protocol's base plus the state.
 
+pub mod ftp;
 pub mod sctp;
 pub mod sip;
 pub mod tcp;

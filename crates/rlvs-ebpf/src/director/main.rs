@@ -27,6 +27,8 @@ mod fragments;
 #[cfg(target_arch = "bpf")]
 mod frame;
 #[cfg(target_arch = "bpf")]
+mod ftp;
+#[cfg(target_arch = "bpf")]
 mod handing;
 #[cfg(target_arch = "bpf")]
 mod maps;

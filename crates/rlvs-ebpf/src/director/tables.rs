@@ -24,7 +24,7 @@ use rlvs_core::path::{
     Decision, DropReason, Hop, Layer, Located, Look, MTU_EXPIRES_SECS, Plan, Tables, Verdict, Welcome,
     hop_flag,
 };
-use rlvs_core::proto::View;
+use rlvs_core::proto::{View, ftp};
 use rlvs_core::sched::{self, Group, Picked, Scheduler};
 use rlvs_core::wire::{Be16, Packet, ip_proto};
 
@@ -303,8 +303,8 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
     fn each_dest<K: Look>(&self, first: u32, look: &mut K) {
         walk::each_dest(first, look);
     }
-    /// XDP leaves to TC what needs a neighbour, a checksum to be completed or made, an ICMP answer, or an interface that
-    /// cannot take its frames.
+    /// XDP leaves to TC what needs a neighbour, a checksum to be completed or made, an ICMP answer, to be read (FTP), or an
+    /// interface that cannot take its frames.
     #[inline(always)]
     fn can_finish(&self, packet: &Packet<A>, decision: Decision, plan: &Plan<A>) -> bool {
         if L::LAYER == Layer::Stack {
@@ -318,6 +318,7 @@ impl<A: Family, L: At> Tables<A> for Kernel<A, L> {
                     && packet.proto != ip_proto::SCTP // TC knows sums that hardware is to complete
                     && !(sum_missing && plan.edit.kind == Kind::Nat)
                     && !(plan.edit.kind == Kind::Tunnel && plan.edit.encap.summed)
+                    && !ftp::may_speak(packet, &plan.edit)
                     && !packet.checksum_looks_partial()
             }
             Verdict::Answer(..) | Verdict::Split => false,

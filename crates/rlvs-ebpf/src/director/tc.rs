@@ -23,6 +23,7 @@ use aya_ebpf::programs::TcContext;
 use rlvs_core::fwd::nat::Rewrite;
 use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
+use rlvs_core::proto::ftp;
 use rlvs_core::wire::eth::{self, EtherType};
 use rlvs_core::wire::{
     Be16, Be32, Packet, Part, Skip, checksum, extension, ip_proto, read, read_extensions, read6,
@@ -208,6 +209,9 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     }
     let now = jiffies();
     let mut located = A::locate(packet, now);
+    if located == Located::Awaited.code() {
+        located = A::expected(packet, now);
+    }
     if located == Located::New.code() {
         if calls::are_asked_for(packet.proto) {
             let len = packet.l4_len() as u32;
@@ -230,28 +234,34 @@ const SOURCELESS: i32 = 1000;
 /// The second half of the story. The first packet of a connection may need a source before (`TC_ACT_…`).
 #[inline(always)]
 pub fn carry_out_located<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
-    let done = A::tc_finish(skb, packet, located, now) as i32;
-    if done != SOURCELESS {
-        return done;
-    }
-    // Here, and not where it was missed: there is no stack left there.
-    match A::bind_source(located as u32, now) {
-        0 => A::tc_finish(skb, packet, located, now) as i32,
-        reason => {
+    let mut done = A::tc_finish(skb, packet, located, now);
+    if done as i32 == SOURCELESS {
+        // Here, and not where it was missed: there is no stack left there.
+        let reason = A::bind_source(located as u32, now);
+        if reason != 0 {
             let reason = DropReason::from_number(reason as u8);
             count_drop(reason);
             // SAFETY: the context of the running program.
             let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
             trace::note_to(packet, located, Decision::drop(reason), 0, Layer::Stack, ifindex);
-            TC_ACT_SHOT
+            return TC_ACT_SHOT;
         }
+        done = A::tc_finish(skb, packet, located, now);
     }
+    let heard = (done >> 32) as u32;
+    if heard != 0 {
+        A::expect(packet, located, heard, now);
+    }
+    done as i32
 }
 
-/// The second half of the story, and what comes of it (`TC_ACT_…`).
+/// The second half of the story, and what comes of it: `TC_ACT_…` in the lower half, in the upper one what was
+/// [heard](crate::ftp::hear). (What follows from that has no room on this stack.)
 #[inline(always)]
-pub fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
-    A::with_plan(|plan| finish_with(skb, packet, located, now, plan)).unwrap_or(TC_ACT_OK)
+pub fn finish<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> u64 {
+    let mut heard = 0;
+    let done = A::with_plan(|plan| finish_with(skb, packet, located, now, plan, &mut heard));
+    heard << 32 | done.unwrap_or(TC_ACT_OK) as u32 as u64
 }
 
 #[inline(always)]
@@ -261,6 +271,7 @@ fn finish_with<A: Family>(
     located: u64,
     now: u32,
     plan: &mut Plan<A>,
+    heard: &mut u64,
 ) -> i32 {
     // SAFETY: the context of the running program.
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
@@ -268,6 +279,9 @@ fn finish_with<A: Family>(
     let mut decision = Decision(A::tc_decide(skb, packet, located, now, plan));
     if decision == Decision::UP {
         return SOURCELESS;
+    }
+    if decision.is_sent() && ftp::may_speak(packet, &plan.edit) {
+        *heard = A::hear(skb, packet, located, plan.edit.rewrite.src.word(0).0);
     }
     if decision.is_sent() && apply(skb, packet, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);

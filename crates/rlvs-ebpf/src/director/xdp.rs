@@ -73,6 +73,9 @@ fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
     packet.from_driver = true;
     let now = jiffies();
     let mut located = A::locate(packet, now);
+    if located == Located::Awaited.code() {
+        located = A::expected(packet, now);
+    }
     if located == Located::New.code() {
         located = A::open(packet, now);
     }

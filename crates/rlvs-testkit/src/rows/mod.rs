@@ -2,6 +2,7 @@
 //! programs, which must agree with it byte for byte.
 
 mod fragments;
+mod ftp;
 mod packets;
 mod secured;
 mod services;
@@ -32,6 +33,9 @@ pub fn stories() -> Vec<Story> {
         secured::through("-m"),
         secured::through("-g"),
         secured::through("-i"),
+        ftp::passive(),
+        ftp::active(),
+        ftp::direct(),
         services::persistence(),
         services::marks(),
         services::alone(),

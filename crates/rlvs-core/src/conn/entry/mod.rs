@@ -81,6 +81,13 @@ impl<A: Addr, M: Mem> Entry<A, M> {
         let word = entry.word();
         (word.is_same_life(Word(link)) && word.has(Word::TEMPLATE)).then_some(entry)
     }
+    /// The control connection that a data connection's link points to, likewise.
+    #[inline(always)]
+    pub fn control_of<S: Sets<A, Set = M>>(sets: &S, link: u32) -> Option<Self> {
+        let entry = Self::at(sets, link & 0xff_ffff)?;
+        let word = entry.word();
+        (word.is_same_life(Word(link)) && !word.is_kept()).then_some(entry)
+    }
     #[inline(always)]
     fn word_at(self, word: usize) -> usize {
         self.way * Self::WORDS + word

@@ -21,6 +21,10 @@ impl Word {
     pub const ASSURED: u32 = 1 << 18;
     /// The server's side of a connection with a source address of ours (FULLNAT): found by replies alone.
     pub const SHADOW: u32 = 1 << 19;
+    /// A data connection of FTP: its control link is to the control connection, not to a template.
+    pub const DATA: u32 = 1 << 20;
+    /// One that is expected (see `path::data`).
+    pub const EXPECTED: u32 = 1 << 21;
     pub(super) const GENERATION_ONE: u32 = 1 << 24;
     pub(super) const GENERATION: u32 = 0xff << 24;
 
@@ -39,6 +43,11 @@ impl Word {
     pub const fn is_live(self) -> bool {
         self.0 & Word::LIFE == Word::LIVE
     }
+    /// Does its control link point to a control connection of FTP?
+    #[inline(always)]
+    pub const fn is_of_ftp(self) -> bool {
+        self.has(Word::DATA | Word::EXPECTED)
+    }
     /// Live, and not closed and opened again since `seen`.
     #[inline(always)]
     pub const fn is_same_life(self, seen: Word) -> bool {
@@ -55,7 +64,7 @@ impl Word {
     /// No connection: found only by its whole flow.
     #[inline(always)]
     pub const fn is_kept(self) -> bool {
-        self.has(Word::TEMPLATE | Word::MAPPING)
+        self.has(Word::TEMPLATE | Word::MAPPING | Word::EXPECTED)
     }
     #[inline(always)]
     pub const fn with_state(self, state: u8) -> Word {

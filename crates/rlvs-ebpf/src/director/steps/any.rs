@@ -2,7 +2,7 @@
 
 use super::{NOBODY, NOT, tables};
 use crate::family::Family;
-use crate::{fragments, handing, maps, related, tc, trace, xdp};
+use crate::{fragments, ftp, handing, maps, related, tc, trace, xdp};
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_OK, xdp_md};
 use rlvs_core::conn::entry::{NewEntry, Word};
@@ -239,7 +239,7 @@ pub fn tc_carry_out<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, lo
 #[inline(always)]
 pub fn tc_finish<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32) -> u64 {
     match unsafe { packet.as_ref() } {
-        Some(packet) => tc::finish(skb, packet, located, now) as u64,
+        Some(packet) => tc::finish(skb, packet, located, now),
         None => TC_ACT_OK as u64,
     }
 }
@@ -276,6 +276,32 @@ pub fn tc_related<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>) -> u
     match unsafe { packet.as_ref() } {
         Some(packet) => related::carry_out(skb, packet) as u64,
         None => TC_ACT_OK as u64,
+    }
+}
+
+#[inline(always)]
+pub fn hear<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, vip: u32) -> u64 {
+    // Where nobody looks at it (IPv6), the compiler would have the caller leave it unset, which the verifier refuses.
+    let vip = core::hint::black_box(vip);
+    match unsafe { packet.as_ref() } {
+        Some(packet) => ftp::hear(skb, packet, located, vip) as u64,
+        None => 0,
+    }
+}
+
+#[inline(always)]
+pub fn expect<A: Family>(packet: *const Packet<A>, located: u64, heard: u32, now: u32) -> u64 {
+    if let Some(packet) = unsafe { packet.as_ref() } {
+        ftp::expect(packet, located, heard, now);
+    }
+    0
+}
+
+#[inline(always)]
+pub fn expected<A: Family>(packet: *const Packet<A>, now: u32) -> u64 {
+    match unsafe { packet.as_ref() } {
+        Some(packet) => path::data::expected(packet, &tables(), now).code(),
+        None => Located::New.code(),
     }
 }
 

@@ -129,7 +129,7 @@ steps! {
     /// TC: the same (`TC_ACT_…`), and what may be needed before.
     rlvs_tc_carry_out, rlvs6_tc_carry_out:
         tc_carry_out(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
-    /// The second half itself.
+    /// The second half itself, see `tc::finish`.
     rlvs_tc_finish, rlvs6_tc_finish:
         tc_finish(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
     /// Likewise.
@@ -140,6 +140,12 @@ steps! {
         hand_on(skb: *mut __sk_buff, packet: *const Packet<A>, plan: *const Plan<A>, located: u64);
     /// TC: what becomes of an ICMP packet.
     rlvs_tc_related, rlvs6_tc_related: tc_related(skb: *mut __sk_buff, packet: *const Packet<A>);
+    /// TC: what is said on a control connection of FTP, see `ftp::hear`.
+    rlvs_hear, rlvs6_hear: hear(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, vip: u32);
+    /// What follows from it.
+    rlvs_expect, rlvs6_expect: expect(packet: *const Packet<A>, located: u64, heard: u32, now: u32);
+    /// The connection that was expected, as the code of a [`Located`](rlvs_core::path::Located), see `path::data`.
+    rlvs_expected, rlvs6_expected: expected(packet: *const Packet<A>, now: u32);
     /// Tells who traces about a packet.
     rlvs_trace, rlvs6_trace:
         trace(packet: *const Packet<A>, located: u64, decision: u64, layer_and_if: u64, to_if: u32);
