@@ -18,9 +18,10 @@ help:
 demo: root
 	$(CARGO) run --release --package rlvs -- demo $(DEMO)
 
-# The real keepalived does VRRP beside our daemon; systemd reads our unit.
+# The real keepalived does VRRP beside our daemon; systemd reads our unit; vsftpd and curl speak FTP.
 test: root
 	command -v keepalived >/dev/null && command -v systemd-analyze >/dev/null || .ci/apt-install keepalived systemd
+	command -v vsftpd >/dev/null && command -v curl >/dev/null || .ci/apt-install vsftpd curl
 	$(CARGO) test --workspace
 
 check:

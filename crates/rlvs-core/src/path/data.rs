@@ -22,7 +22,7 @@ use super::load::bind;
 use super::{DropReason, HELD_SECS, Located, Tables, flow, is_still};
 use crate::conn::entry::{self, Entry, NewEntry, Word};
 use crate::conn::{Flow, Outcome};
-use crate::maps::{NONE, filter_bit, global};
+use crate::maps::{filter_bit, global};
 use crate::mem::Mem;
 use crate::proto::ftp::{CONTROL, DATA, Said};
 use crate::proto::{View, tcp, timeout_index};
@@ -44,70 +44,63 @@ pub(super) fn may_be_expected<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables:
 /// a server to somebody.
 #[inline(always)]
 pub fn expected<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
+    match awaited(packet, tables, now) {
+        Located::Request(id) => arrive::<true, _, _>(packet, id, tables, now),
+        Located::Reply(id) => arrive::<false, _, _>(packet, id, tables, now),
+        other => other,
+    }
+}
+
+/// First half of that: what is expected, as [`Located::Request`] or [`Located::Reply`]; or what else becomes of the packet. (In the
+/// kernel each half has a stack frame of its own.)
+#[inline(always)]
+pub fn awaited<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, now: u32) -> Located {
     let passive = tables.find_kept(|| passive_flow(packet.src, packet.dst, packet.dport));
     let is_passive = passive.is_some();
     let found = match passive {
         Some(entry) => Some(entry),
         None => tables.find_kept(|| active_flow(packet.dst, packet.src, packet.dport)),
     };
-    let Some(expected) = found else {
-        return unexpected(packet, tables);
-    };
-    let word = expected.word();
-    if expected.has_expired(now) {
-        tables.close(expected, word);
-        return unexpected(packet, tables);
-    }
-    let id = if is_passive {
-        let server = (expected.dest_addr(), expected.dest_port());
-        open(expected, word, tables, now, server, || flow(packet))
-    } else {
-        let opened = || Flow {
-            client: packet.dst,
-            virtual_addr: expected.dest_addr(),
-            client_port: packet.dport,
-            virtual_port: expected.dest_port(),
-            proto: packet.proto,
-            call: 0,
-        };
-        // The client's port was used before, for a connection with another port of a server.
-        if let Some(old) = tables.find_inbound(opened) {
-            tables.close(old, old.word());
+    match found {
+        Some(expected) if expected.has_expired(now) => {
+            tables.close(expected, expected.word());
+            unexpected(packet, tables)
         }
-        open(expected, word, tables, now, (packet.src, packet.sport), opened)
-    };
-    match (id, is_passive) {
-        (NONE, _) => Located::Drop(DropReason::Contended),
-        (id, true) => Located::Request(id),
-        (id, false) => Located::Reply(id),
+        Some(expected) if is_passive => Located::Request(expected.id),
+        Some(expected) => {
+            // The client's port was used before, for a connection with another port of a server.
+            if let Some(old) = tables.find_inbound(|| called_back(packet, expected)) {
+                tables.close(old, old.word());
+            }
+            Located::Reply(expected.id)
+        }
+        None => unexpected(packet, tables),
     }
 }
 
+/// Second half: an ordinary connection takes the place of what was expected, the entry of this id.
 #[inline(always)]
-fn unexpected<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Located {
-    let (word, bit) = filter_bit(packet.dst.fold());
-    let for_us = tables.filter().is_some_and(|f| f.virtual_addrs[word & 2047] & bit != 0);
-    if for_us { Located::New } else { Located::Pass }
-}
-
-/// Puts an ordinary connection in the place of one that was expected; its id, or `NONE`.
-#[inline(always)]
-fn open<A: Addr, T: Tables<A>>(
-    expected: Entry<A, T::Set>,
-    word: Word,
+pub fn arrive<const PASSIVE: bool, A: Addr, T: Tables<A>>(
+    packet: &Packet<A>,
+    id: u32,
     tables: &T,
     now: u32,
-    (dest_addr, dest_port): (A, Be16),
-    flow: impl FnOnce() -> Flow<A>,
-) -> u32 {
-    let dest_id = expected.dest();
+) -> Located {
+    const CONTENDED: Located = Located::Drop(DropReason::Contended);
+    let Some(expected) = Entry::<A, T::Set>::at(tables, id) else {
+        return CONTENDED;
+    };
+    let (word, dest_id) = (expected.word(), expected.dest());
+    if !word.is_live() || !word.has(Word::EXPECTED) {
+        return CONTENDED; // another processor was first
+    }
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
-        return NONE;
+        return CONTENDED;
     };
     let inserted = tables.insert(|| NewEntry {
-        flow: flow(),
-        dest_addr,
-        dest_port,
+        flow: if PASSIVE { flow(packet) } else { called_back(packet, expected) },
+        dest_addr: if PASSIVE { expected.dest_addr() } else { packet.src },
+        dest_port: if PASSIVE { expected.dest_port() } else { packet.sport },
         word: Word::new(tcp::LISTEN, word.method(), Word::INACTIVE | Word::DATA | Word::ASSURED),
         dest: dest_id,
         now,
@@ -117,14 +110,34 @@ fn open<A: Addr, T: Tables<A>>(
         serial: 0,
     });
     if inserted.outcome != Outcome::New {
-        return NONE;
+        return CONTENDED;
     }
     bind(dest, state);
     if let Some(global) = tables.global() {
         global.add(global::conns::<A>(), 1);
     }
     tables.close(expected, word);
-    inserted.id
+    if PASSIVE { Located::Request(inserted.id) } else { Located::Reply(inserted.id) }
+}
+
+/// The flow of a connection that a server opens.
+#[inline(always)]
+fn called_back<A: Addr, M: Mem>(packet: &Packet<A>, expected: Entry<A, M>) -> Flow<A> {
+    Flow {
+        client: packet.dst,
+        virtual_addr: expected.dest_addr(),
+        client_port: packet.dport,
+        virtual_port: expected.dest_port(),
+        proto: packet.proto,
+        call: 0,
+    }
+}
+
+#[inline(always)]
+fn unexpected<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T) -> Located {
+    let (word, bit) = filter_bit(packet.dst.fold());
+    let for_us = tables.filter().is_some_and(|f| f.virtual_addrs[word & 2047] & bit != 0);
+    if for_us { Located::New } else { Located::Pass }
 }
 
 /// What follows from what was said on a control connection. `port` goes with it.

@@ -156,3 +156,14 @@ pub fn expect<A: Family>(packet: &Packet<A>, located: u64, heard: u32, now: u32)
     let located = Located::from_code(located);
     rlvs_core::path::data::expect(packet, located, said, Be16(heard as u16), &tables::<A>(), now);
 }
+
+/// The first packet of a connection that may be expected: see `path::data::expected`. Step by step, because of the stack.
+#[inline(always)]
+pub fn arrived<A: Family>(packet: &Packet<A>, now: u32) -> u64 {
+    let awaited = A::awaited(packet, now);
+    match Located::from_code(awaited) {
+        Located::Request(id) => A::arrive(packet, id, now),
+        Located::Reply(id) => A::arrive_back(packet, id, now),
+        _ => awaited,
+    }
+}

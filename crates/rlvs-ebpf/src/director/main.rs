@@ -37,6 +37,8 @@ mod memory;
 #[cfg(target_arch = "bpf")]
 mod related;
 #[cfg(target_arch = "bpf")]
+mod rewrite;
+#[cfg(target_arch = "bpf")]
 mod route;
 #[cfg(target_arch = "bpf")]
 mod split;

@@ -2,6 +2,7 @@
 
 use crate::family::Family;
 use crate::maps;
+use crate::rewrite;
 use crate::steps;
 use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
@@ -92,7 +93,7 @@ fn apply<A: Family>(
     if plan.edit.kind == Kind::Nat {
         translate(skb, packet, quote, plan)
     } else {
-        tc::apply(skb, packet, plan)
+        rewrite::apply(skb, packet, plan)
     }
 }
 

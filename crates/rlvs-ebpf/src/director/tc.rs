@@ -8,26 +8,20 @@ use crate::answer::answer;
 use crate::calls;
 use crate::family::{Family, Six};
 use crate::frame::{Bytes, ptr};
+use crate::ftp::arrived;
 use crate::maps;
+use crate::rewrite;
 use crate::split::split;
-use crate::sum::sum_bytes;
 use crate::tables::{Kernel, Tc, count_drop, jiffies};
 use crate::trace;
-use crate::tunnel;
-use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, bpf_redir_neigh,
-};
+use aya_ebpf::bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_OK, TC_ACT_SHOT, bpf_redir_neigh};
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use rlvs_core::fwd::nat::Rewrite;
-use rlvs_core::fwd::{self, Kind};
 use rlvs_core::path::{Decision, DropReason, Hop, Layer, Located, Plan, Verdict, deliver, hop_flag};
 use rlvs_core::proto::ftp;
 use rlvs_core::wire::eth::{self, EtherType};
-use rlvs_core::wire::{
-    Be16, Be32, Packet, Part, Skip, checksum, extension, ip_proto, read, read_extensions, read6,
-};
+use rlvs_core::wire::{Be16, Be32, Packet, Part, Skip, extension, read, read_extensions, read6};
 
 /// Ethernet, the longest IPv4 header (an IPv6 header is shorter), and a TCP header without options.
 const HEADERS: u32 = 14 + 60 + 20;
@@ -210,7 +204,7 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     let now = jiffies();
     let mut located = A::locate(packet, now);
     if located == Located::Awaited.code() {
-        located = A::expected(packet, now);
+        located = arrived(packet, now);
     }
     if located == Located::New.code() {
         if calls::are_asked_for(packet.proto) {
@@ -283,7 +277,7 @@ fn finish_with<A: Family>(
     if decision.is_sent() && ftp::may_speak(packet, &plan.edit) {
         *heard = A::hear(skb, packet, located, plan.edit.rewrite.src.word(0).0);
     }
-    if decision.is_sent() && apply(skb, packet, plan).is_none() {
+    if decision.is_sent() && rewrite::apply(skb, packet, plan).is_none() {
         decision = Decision::drop(DropReason::EditFailed);
     }
     if decision.is_sent() && plan.edit.handing != 0 && A::hand_on(skb, packet, plan, located) != 0 {
@@ -322,68 +316,6 @@ pub fn decide<A: Family>(
     let ifindex = unsafe { (&raw const (*skb).ingress_ifindex).read_volatile() };
     let tables = Kernel::<A, Tc>::new(skb.cast(), ifindex);
     deliver(packet, Located::from_code(located), &tables, now, plan).0
-}
-
-/// Changes the packet as planned.
-#[inline(always)]
-pub fn apply<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
-    // Side by side, because of the stack.
-    if plan.edit.kind == Kind::Tunnel {
-        tunnel::encapsulate(skb, packet, &plan.edit.encap, plan.hop.mtu)
-    } else {
-        rewrite(skb, packet, plan)
-    }
-}
-
-#[inline(never)]
-fn rewrite<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>) -> Option<()> {
-    let new = fwd::rewritten(packet, &plan.edit);
-    if plan.edit.kind == Kind::Nat {
-        let rewrite = &plan.edit.rewrite;
-        A::store_head(skb, packet, &new, (rewrite.src, rewrite.dst))?;
-        translate(skb, packet, rewrite)
-    } else {
-        A::store_head(skb, packet, &new, (packet.src, packet.dst))
-    }
-}
-
-/// Port and transport checksum of a translated packet.
-#[inline(always)]
-fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
-    if packet.part == Part::Later {
-        return Some(());
-    }
-    let l4_at = packet.l4_at as u32;
-    store(skb, l4_at, &[rewrite.sport, rewrite.dport], 0)?;
-    if packet.proto == ip_proto::SCTP {
-        return Some(()); // its sum covers no address, and its port is not translated
-    }
-    let is_tcp = packet.proto == ip_proto::TCP;
-    if !is_tcp && packet.l4_check.0 == 0 {
-        // (Of a fragment it would take the others.)
-        return if packet.part == Part::Whole { complete_udp_sum(skb, packet, rewrite) } else { Some(()) };
-    }
-    let check_at = l4_at + if is_tcp { 16 } else { 6 };
-    let zero_rule = if is_tcp { 0 } else { BPF_F_MARK_MANGLED_0 as u64 };
-    let (addresses, ports) = (rewrite.address_change(packet), rewrite.port_change(packet));
-    // SAFETY: the context of the running program, offsets inside the packet.
-    unsafe {
-        let flags = BPF_F_PSEUDO_HDR as u64 | zero_rule;
-        if helpers::bpf_l4_csum_replace(skb, check_at, 0, addresses as u64, flags) != 0 {
-            return None;
-        }
-        (helpers::bpf_l4_csum_replace(skb, check_at, 0, ports as u64, zero_rule) == 0).then_some(())
-    }
-}
-
-/// A datagram without checksum gets one, as IPVS does.
-#[inline(always)]
-fn complete_udp_sum<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewrite<A>) -> Option<()> {
-    let start = checksum::pseudo(rewrite.src, rewrite.dst, packet.proto, packet.l4_len());
-    let sum = sum_bytes(skb, packet.l4_at as u32, packet.l4_len() as u32, start);
-    let check = checksum::finish(sum);
-    let check = if check.0 == 0 { Be16(0xffff) } else { check };
-    store(skb, packet.l4_at as u32 + 6, &check, 0)
 }
 
 /// Sends the packet out: with the cached addresses, or through the kernel's neighbour table, which resolves what is

@@ -2,6 +2,7 @@
 
 use crate::family::{Family, Six};
 use crate::frame::{At, Bytes};
+use crate::ftp::arrived;
 use crate::maps;
 use crate::tables::{Kernel, Xdp, count_drop, jiffies};
 use crate::trace;
@@ -74,7 +75,7 @@ fn carry_out<A: Family>(context: *mut xdp_md, packet: &mut Packet<A>) -> u32 {
     let now = jiffies();
     let mut located = A::locate(packet, now);
     if located == Located::Awaited.code() {
-        located = A::expected(packet, now);
+        located = arrived(packet, now);
     }
     if located == Located::New.code() {
         located = A::open(packet, now);

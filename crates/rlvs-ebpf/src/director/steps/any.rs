@@ -298,10 +298,26 @@ pub fn expect<A: Family>(packet: *const Packet<A>, located: u64, heard: u32, now
 }
 
 #[inline(always)]
-pub fn expected<A: Family>(packet: *const Packet<A>, now: u32) -> u64 {
+pub fn awaited<A: Family>(packet: *const Packet<A>, now: u32) -> u64 {
     match unsafe { packet.as_ref() } {
-        Some(packet) => path::data::expected(packet, &tables(), now).code(),
+        Some(packet) => path::data::awaited(packet, &tables(), now).code(),
         None => Located::New.code(),
+    }
+}
+
+#[inline(always)]
+pub fn arrive<A: Family>(packet: *const Packet<A>, expected: u32, now: u32) -> u64 {
+    match unsafe { packet.as_ref() } {
+        Some(packet) => path::data::arrive::<true, _, _>(packet, expected, &tables(), now).code(),
+        None => Located::Pass.code(),
+    }
+}
+
+#[inline(always)]
+pub fn arrive_back<A: Family>(packet: *const Packet<A>, expected: u32, now: u32) -> u64 {
+    match unsafe { packet.as_ref() } {
+        Some(packet) => path::data::arrive::<false, _, _>(packet, expected, &tables(), now).code(),
+        None => Located::Pass.code(),
     }
 }
 

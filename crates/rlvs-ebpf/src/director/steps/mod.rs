@@ -144,8 +144,12 @@ steps! {
     rlvs_hear, rlvs6_hear: hear(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, vip: u32);
     /// What follows from it.
     rlvs_expect, rlvs6_expect: expect(packet: *const Packet<A>, located: u64, heard: u32, now: u32);
-    /// The connection that was expected, as the code of a [`Located`](rlvs_core::path::Located), see `path::data`.
-    rlvs_expected, rlvs6_expected: expected(packet: *const Packet<A>, now: u32);
+    /// What of FTP is expected and may have come now: the code of a [`Located`](rlvs_core::path::Located), see `path::data`.
+    rlvs_awaited, rlvs6_awaited: awaited(packet: *const Packet<A>, now: u32);
+    /// The connection in its place: opened by the client.
+    rlvs_arrive, rlvs6_arrive: arrive(packet: *const Packet<A>, expected: u32, now: u32);
+    /// Opened by the server.
+    rlvs_arrive_back, rlvs6_arrive_back: arrive_back(packet: *const Packet<A>, expected: u32, now: u32);
     /// Tells who traces about a packet.
     rlvs_trace, rlvs6_trace:
         trace(packet: *const Packet<A>, located: u64, decision: u64, layer_and_if: u64, to_if: u32);
