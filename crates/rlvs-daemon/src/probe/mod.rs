@@ -3,6 +3,7 @@
 //! A checker trusts nobody. Every wait ends: each step (connecting, the next bytes) after `connect_timeout`, a whole try
 //! after [`limit`]; and what is read has a greatest length. What is wrong is said in words that an operator can act on.
 
+pub mod crowd;
 mod dns;
 mod file;
 mod http;
@@ -57,16 +58,11 @@ pub struct Means {
 /// Why it failed.
 type Reason = String;
 
-/// One try; `step` is the URL's index.
-pub async fn run(spec: &CheckSpec, step: usize, means: &Means) -> Outcome {
-    // The commonest check is one step, which ends by itself; it does not pay for the memory that others need.
-    match &spec.kind {
-        CheckKind::Tcp if spec.way.is_none() => judge(socket::straight(spec).await.map(drop)),
-        _ => Box::pin(run_within(spec, step, means)).await,
+/// One try; `step` is the URL's index. Whoever has many of those that a [`crowd`] takes, has one for all of them.
+pub async fn run(spec: &Arc<CheckSpec>, step: usize, means: &Means) -> Outcome {
+    if crowd::takes(spec, step) {
+        return crowd::alone(Arc::clone(spec), step).await;
     }
-}
-
-async fn run_within(spec: &CheckSpec, step: usize, means: &Means) -> Outcome {
     let whole = limit(spec);
     let tried = async {
         judge(match &spec.kind {

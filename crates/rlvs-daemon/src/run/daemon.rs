@@ -12,7 +12,8 @@ use super::{Options, systemd};
 use crate::config::model::Config;
 use crate::config::rules::Rule;
 use crate::machine::{AgentId, CheckId, Difference, Event, Machine, Outcome, Output, What};
-use crate::probe;
+use crate::probe::crowd::Crowd;
+use crate::probe::{self, crowd};
 use crate::weights::Answer;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -54,6 +55,8 @@ pub struct Daemon {
     pub(super) pipe: Option<Pipe>,
     pub(super) events: broadcast::Sender<Arc<str>>,
     pub(super) failures: mpsc::UnboundedSender<(String, String)>,
+    /// The checks that there may be thousands of a second.
+    pub(super) crowd: Crowd<CheckId>,
     pub(super) probed: mpsc::UnboundedSender<(CheckId, Outcome)>,
     pub(super) answered: mpsc::UnboundedSender<(AgentId, Result<Answer, String>)>,
     pub(super) loaded: mpsc::UnboundedSender<Loaded>,
@@ -106,6 +109,7 @@ pub async fn run(
         pipe,
         events,
         failures,
+        crowd: Crowd::new().context("cannot watch sockets")?,
         probed,
         answered,
         loaded,
@@ -127,6 +131,9 @@ pub async fn run(
         let due = daemon.machine.next_due();
         let due_at = clock.instant(due.unwrap_or_default());
         tokio::select! {
+            ended = daemon.crowd.turn() => {
+                ended.into_iter().for_each(|(id, outcome)| daemon.finished(id, outcome));
+            }
             Some((id, outcome)) = outcomes.recv() => {
                 daemon.finished(id, outcome);
                 while let Ok((id, outcome)) = outcomes.try_recv() {
@@ -165,6 +172,10 @@ pub async fn run(
 impl Daemon {
     fn start_checks(&mut self) {
         for probe in self.machine.due(self.clock.now()) {
+            if crowd::takes(&probe.spec, probe.step) {
+                self.crowd.begin(probe.id, probe.spec, probe.step);
+                continue;
+            }
             let (means, probed) = (Arc::clone(&self.tools.probing), self.probed.clone());
             tokio::spawn(async move {
                 let outcome = probe::run(&probe.spec, probe.step, &means).await;

@@ -7,6 +7,7 @@ use rlvs_daemon::probe::{self, Means, tls_config};
 use rlvs_daemon::run::scripts::Scripts;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ pub fn check(to: SocketAddr, lines: &str) -> Outcome {
 pub fn check_config(config: &Config) -> Outcome {
     let vs = &config.virtual_servers[0];
     let real = &vs.real_servers[0];
-    let spec = CheckSpec::of(config, vs, real, &real.checks[0]);
+    let spec = Arc::new(CheckSpec::of(config, vs, real, &real.checks[0]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (failures, _keep) = tokio::sync::mpsc::unbounded_channel();
@@ -71,10 +72,10 @@ pub fn tcp(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
 pub fn tcp_at(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
-    let serve = std::sync::Arc::new(serve);
+    let serve = Arc::new(serve);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let serve = std::sync::Arc::clone(&serve);
+            let serve = Arc::clone(&serve);
             thread::spawn(move || serve(stream));
         }
     });

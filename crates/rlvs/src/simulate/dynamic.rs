@@ -68,7 +68,7 @@ const WEIGHT: u32 = 100;
 const ASKED_EVERY: u64 = 2 * SECOND;
 const LOOKS_EVERY: u64 = SECOND / 4;
 /// The time constant of its average.
-const OVER_SECS: f64 = 5.0;
+const OVER_SECS: f64 = 1.0;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {

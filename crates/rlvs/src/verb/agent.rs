@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:3333")]
     listen: SocketAddr,
     /// The run queue is averaged with this time constant
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=600))]
     over: u16,
     /// By the load average of a minute instead of the run queue
     #[arg(long)]

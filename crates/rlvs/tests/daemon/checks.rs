@@ -3,13 +3,14 @@
 //! ```text
 //! cargo build --release -p rlvs
 //! RLVS_TEST_CHECKS=10000 RLVS_TEST_DAEMON=$PWD/target/release/rlvs \
-//!     cargo test -p rlvs --test daemon each_of_many_checks -- --nocapture
+//!     cargo test -p rlvs --test daemon each_of_many_checks -- --nocapture --test-threads 1
 //! ```
 
 use super::lab::{Farm, SOON};
 use crate::common::{wait_until, within};
 use rlvs::lab::Host;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,16 @@ const PORTS: std::ops::Range<u16> = 9000..9010;
 
 #[test]
 fn each_of_many_checks_is_made_every_second() {
+    make_many("TCP_CHECK", "");
+}
+
+/// The same with an answer to each.
+#[test]
+fn each_of_many_checks_over_http_is_made_every_second() {
+    make_many("HTTP_GET", "url {\npath /health\n}\n");
+}
+
+fn make_many(keyword: &'static str, lines: &'static str) {
     let checks = std::env::var("RLVS_TEST_CHECKS").map_or(CHECKS, |n| n.parse().expect("RLVS_TEST_CHECKS"));
     within(240, move || {
         let mut farm = Farm::new();
@@ -29,7 +40,7 @@ fn each_of_many_checks_is_made_every_second() {
             farm.use_program(&program);
         }
         (1..=3).for_each(|n| listen(farm.lab.server(n)));
-        farm.write(&text(&farm, checks));
+        farm.write(&text(&farm, checks, &format!("{keyword} {{\n{lines}")));
         farm.start(&[]);
         wait_until("all were tried", 4 * SOON, || oldest(&farm, checks).is_some());
         // The first seconds are for what is made once.
@@ -40,7 +51,7 @@ fn each_of_many_checks_is_made_every_second() {
         let (cpu, made) = (self::cpu(farm.pid()) - cpu, opened() - before);
         let per_second = made as f64 / began.elapsed().as_secs_f64();
         println!(
-            "{checks} checks: {:.2} of them a second; {:.2} of a core, so a core makes {:.1} times ten thousand",
+            "{checks} {keyword}: {:.2} of them a second; {:.2} of a core, so a core makes {:.1} times ten thousand",
             per_second / checks as f64,
             cpu.as_secs_f64() / began.elapsed().as_secs_f64(),
             made as f64 / cpu.as_secs_f64() / 10_000.0,
@@ -53,11 +64,18 @@ fn each_of_many_checks_is_made_every_second() {
     });
 }
 
-/// Takes connections and closes them, as long as the tests run.
+/// Takes connections, answers what is asked, if anything is, and closes them, as long as the tests run.
 fn listen(server: &Host) {
     for port in PORTS {
         let listener = server.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).expect("a listener");
-        std::thread::spawn(move || listener.incoming().for_each(drop));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // Who checks a connection has reset it by then.
+                if stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
+                    let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
+                }
+            }
+        });
     }
 }
 
@@ -71,8 +89,8 @@ fn connections_opened() -> u64 {
     value.parse().expect("a number")
 }
 
-/// As many real servers, each with a check of its own.
-fn text(farm: &Farm, checks: usize) -> String {
+/// As many real servers, each with a check of its own, which begins so.
+fn text(farm: &Farm, checks: usize, begin: &str) -> String {
     let mut text = String::new();
     for n in 0..checks {
         let service = n / SERVERS;
@@ -86,7 +104,7 @@ fn text(farm: &Farm, checks: usize) -> String {
             .unwrap();
         }
         let (to, port) = (farm.lab.server(n % 3 + 1).addr(), PORTS.start + (n / 3 % PORTS.len()) as u16);
-        let check = format!("TCP_CHECK {{\nconnect_ip {to}\nconnect_port {port}\n}}");
+        let check = format!("{begin}connect_ip {to}\nconnect_port {port}\n}}");
         writeln!(text, "real_server 10.9.{}.{} 80 {{\n{check}\n}}", n / 250, n % 250 + 1).unwrap();
     }
     text + "}\n"

@@ -15,5 +15,6 @@ mod lab;
 mod load;
 mod reload;
 mod told;
+mod unequal;
 mod unit;
 mod wild;
