@@ -2,10 +2,11 @@
 
 use super::lab::{check, check_config, closed, config, fails, hang, tcp, tcp_at};
 use rlvs_daemon::machine::Outcome;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::time::Duration;
 
 #[test]
 fn a_port_that_is_open_or_closed() {
@@ -23,6 +24,20 @@ fn a_connection_is_reset() {
     });
     assert_eq!(check(there, "TCP_CHECK {\n}"), Outcome::Passed);
     assert_eq!(end.recv().unwrap(), Err(ErrorKind::ConnectionReset));
+}
+
+/// It took the connection, whatever it did with it then; for whoever asks something that is not enough.
+#[test]
+fn a_server_that_resets_what_it_accepts() {
+    let resets = || {
+        tcp(|stream| {
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        })
+    };
+    for _ in 0..20 {
+        assert_eq!(check(resets(), "TCP_CHECK {\n}"), Outcome::Passed);
+    }
+    fails(check(resets(), "HTTP_GET {\nurl {\npath /\n}\n}"), "the answer: ");
 }
 
 /// Its queue is full, so further connections are not answered.

@@ -39,7 +39,8 @@ fn unequal_servers_serve_better_by_what_they_say() {
     within(150, || {
         let fixed = run("");
         let dynamic = run(WEIGHING);
-        println!("fixed:   {fixed:.2?}\ndynamic: {dynamic:.2?}");
+        fixed.show("fixed");
+        dynamic.show("dynamic");
         let gains = [
             fixed.p99_secs / dynamic.p99_secs,
             fixed.deviation_secs / dynamic.deviation_secs,
@@ -58,7 +59,6 @@ fn unequal_servers_serve_better_by_what_they_say() {
     });
 }
 
-#[derive(Debug)]
 struct Figures {
     requests: usize,
     p50_secs: f64,
@@ -72,6 +72,19 @@ struct Figures {
 }
 
 impl Figures {
+    fn show(&self, name: &str) {
+        println!(
+            "{name}: {} requests, p50 {:.3} s, p99 {:.3} s, deviation {:.3} s, busy {:.2?}, weights {:?}, the slow one's {:?}",
+            self.requests,
+            self.p50_secs,
+            self.p99_secs,
+            self.deviation_secs,
+            self.busy,
+            self.weights,
+            self.slow
+        );
+    }
+
     /// Busiest less idlest.
     fn spread(&self) -> f64 {
         let (least, most) = self.busy.iter().fold((f64::MAX, 0f64), |(l, m), b| (l.min(*b), m.max(*b)));
@@ -220,7 +233,9 @@ impl Server {
             let namespace = Arc::clone(&namespace);
             let poking = std::thread::spawn(move || {
                 setns(&*namespace, CloneFlags::CLONE_NEWNET).expect("its namespace");
-                [PORT, AGENT].map(|port| drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port))));
+                for port in [PORT, AGENT] {
+                    let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+                }
             });
             let _ = poking.join();
         };

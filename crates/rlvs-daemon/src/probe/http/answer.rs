@@ -233,7 +233,7 @@ fn after(response: &Response<'_, '_>, status: u16) -> Result<Part, String> {
     let all = |name: &'static str| {
         response.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     };
-    if let Some(last) = all("transfer-encoding").last() {
+    if let Some(last) = all("transfer-encoding").next_back() {
         if response.version == Some(0) {
             return Err("HTTP/1.0 knows no Transfer-Encoding".into());
         }
