@@ -1,7 +1,8 @@
-//! The real server's program: takes tunnelled requests out of their outer header.
+//! The real server's programs: one takes tunnelled requests out of their outer header, one sees to it that clients send what
+//! fits into it ([`clamp`]).
 //!
 //! In TUN mode the director wraps a request for the VIP in a second IP header addressed to the real server. A kernel
-//! with the ipip module unwraps it; this program, on TC ingress, does so where there is no such module, and then lets the
+//! with the ipip module unwraps it; our program, on TC ingress, does so where there is no such module, and then lets the
 //! inner packet go on to the VIP on `lo` as if it had come that way.
 //!
 //! It touches only what is surely meant for it: a tunnel packet to this host whose inner destination is one of [`VIPS`].
@@ -16,6 +17,7 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod realserver {
+    pub mod clamp;
     pub mod counter;
     pub mod ecn;
     pub mod gre;
@@ -23,6 +25,7 @@ mod realserver {
     pub mod ipip;
     pub mod ipv4;
     pub mod opened;
+    pub mod options;
     pub mod packet;
     pub mod story;
 }

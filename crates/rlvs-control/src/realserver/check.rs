@@ -98,7 +98,7 @@ fn device(name: &str, all: &[Link], wanted: &Wanted) -> Result<()> {
             "{name} does not face the network; --dev takes the interface on which requests arrive"
         ));
     }
-    if wanted.tunnel.is_some() && !link.receives {
+    if (wanted.tunnel.is_some() || wanted.clamp.is_some()) && !link.receives {
         return invalid(&format!(
             "{name} is no interface on which tunnel packets arrive (a tunnel itself?); --dev takes the one they come in by"
         ));

@@ -3,7 +3,7 @@
 use super::journal::{By, Step};
 use super::links::Link;
 use super::sysctl::{self, Setting};
-use super::{Decap, Done, Tunnel, Wanted, Work, ebpf};
+use super::{Decap, Done, Tunnel, Wanted, Work, clamp, ebpf};
 use crate::{Error, Result};
 use std::net::IpAddr;
 
@@ -27,7 +27,11 @@ pub fn all(work: &mut Work, done: &mut Done) -> Result<()> {
         Some(tunnel) => take(work, &wanted, tunnel, done)?,
         None => filtered(&wanted, None, &work.links.all()?),
     };
-    takers.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))
+    takers.iter().try_for_each(|device| set(work, Setting::RpFilter, device, done))?;
+    match wanted.clamp {
+        Some(clamp) => clamp::install(work, done, &wanted, clamp),
+        None => Ok(()),
+    }
 }
 
 /// Where requests seem to come from once they are out of any tunnel: there `rp_filter` must not be strict.

@@ -5,6 +5,7 @@
 //! looks as `up` left it. A setting that somebody has changed since is theirs, and stays.
 
 use super::Wanted;
+use super::hook::Program;
 use crate::{Error, Result, bpffs};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -29,16 +30,31 @@ pub enum Step {
     LinkUp { name: String },
     /// An interface that was not there.
     Link { name: String },
-    /// Our pin directory, with programs and maps.
-    Pins,
+    /// A pin directory of ours, with a program and its maps. (An older journal knows one program only.)
+    Pins {
+        #[serde(default)]
+        program: Program,
+    },
     /// A VIP in the map of our program.
     Opened { address: IpAddr },
+    /// A VIP in the map of the program that lowers the MSS.
+    Clamped { address: IpAddr },
     /// Our program on the interface, by tcx (the link is pinned).
-    Tcx { name: String, index: u32 },
+    Tcx {
+        #[serde(default)]
+        program: Program,
+        name: String,
+        index: u32,
+    },
     /// The qdisc that `Filter` needs.
     Clsact { name: String, index: u32 },
     /// Our program on the interface, as a clsact filter.
-    Filter { name: String, index: u32 },
+    Filter {
+        #[serde(default)]
+        program: Program,
+        name: String,
+        index: u32,
+    },
 }
 
 /// Who takes tunnel packets out of their outer header.
@@ -161,4 +177,24 @@ fn replace(path: &Path, state: &State) -> io::Result<()> {
 fn boot() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `down` undoes what an rlvs did that had only one program.
+    #[test]
+    fn an_older_journal_is_read() {
+        let (program, name, index) = (Program::Decap, "eth0".to_string(), 2);
+        for (text, expected) in [
+            (r#"{"step":"pins"}"#, Step::Pins { program }),
+            (r#"{"step":"tcx","name":"eth0","index":2}"#, Step::Tcx { program, name: name.clone(), index }),
+            (r#"{"step":"filter","name":"eth0","index":2}"#, Step::Filter { program, name, index }),
+        ] {
+            assert_eq!(serde_json::from_str::<Step>(text).unwrap(), expected);
+        }
+        let wanted = r#"{"vips":["10.0.0.1"],"devices":[],"tunnel":"ipip","decap":"auto"}"#;
+        assert_eq!(serde_json::from_str::<Wanted>(wanted).unwrap().clamp, None);
+    }
 }

@@ -27,6 +27,8 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub up: bool,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
     pub loopback: bool,
     /// It answers ARP requests.
     pub arp: bool,
@@ -133,9 +135,9 @@ impl Links {
         gone_is_fine(done, libc::ENODEV, &format!("removing the interface {}", link.name))
     }
 
-    /// The ids of the BPF programs that are filters on the interface's clsact ingress.
-    pub fn ingress_programs(&self, index: u32) -> Result<Vec<u32>> {
-        let filters = self.filters(index, true)?;
+    /// The ids of the BPF programs that are filters of the interface's clsact, on its way in or out.
+    pub fn programs(&self, index: u32, ingress: bool) -> Result<Vec<u32>> {
+        let filters = self.filters(index, ingress)?;
         let options = filters.iter().flat_map(|f| &f.attributes).filter_map(|a| match a {
             TcAttribute::Options(options) => Some(options),
             _ => None,
@@ -197,6 +199,7 @@ fn link(message: &LinkMessage) -> Link {
         index: message.header.index,
         name: String::new(),
         up: flags.contains(LinkFlags::Up),
+        mtu: 0,
         loopback,
         arp: !loopback && !flags.contains(LinkFlags::Noarp),
         receives: matches!(
@@ -209,6 +212,7 @@ fn link(message: &LinkMessage) -> Link {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::LinkInfo(infos) => {
                 link.ipip = infos.iter().any(|i| matches!(i, LinkInfo::Kind(InfoKind::IpIp)));
             }

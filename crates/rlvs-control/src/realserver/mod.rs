@@ -15,11 +15,16 @@
 //!    tunnel that is its device alone): a request comes from the director's side with a client's address, which may be
 //!    routed another way. Strict on `all` is met by 2 on the interface, the larger value counts; 0 and 2 are left alone.
 //!
+//! 5. If asked for, our program on TC egress, which lowers the MSS that clients hear to what fits through the tunnel
+//!    ([`clamp`]).
+//!
 //! In this order, so that a VIP is never there unprotected; [`down`] goes backwards through the [`journal`] and restores
 //! what was there before. All of it is about the network namespace of the calling thread.
 
 mod check;
+mod clamp;
 mod ebpf;
+mod hook;
 mod install;
 mod journal;
 mod links;
@@ -35,7 +40,8 @@ pub mod counter;
 #[path = "../../../rlvs-ebpf/src/realserver/opened.rs"]
 mod opened;
 
-pub use status::{Attached, Decapsulation, SettingStatus, Status, VipStatus, status};
+pub use clamp::Clamp;
+pub use status::{Attached, Clamping, Decapsulation, SettingStatus, Status, VipStatus, status};
 
 use crate::{Error, Result, bpffs};
 use journal::{Journal, State};
@@ -114,6 +120,9 @@ pub struct Wanted {
     pub devices: Vec<String>,
     pub tunnel: Option<Tunnel>,
     pub decap: Decap,
+    /// The largest MSS that clients hear from the VIPs; none: whatever the stack says.
+    #[serde(default)]
+    pub clamp: Option<Clamp>,
 }
 
 impl Wanted {
@@ -127,6 +136,7 @@ impl Wanted {
             sum.devices.extend(more.devices.iter().filter(|d| !self.devices.contains(d)).cloned());
         }
         sum.tunnel = more.tunnel.or(self.tunnel);
+        sum.clamp = more.clamp.or(self.clamp);
         if more.decap != Decap::Auto {
             sum.decap = more.decap;
         }
@@ -211,6 +221,7 @@ mod tests {
             devices: devices.iter().map(ToString::to_string).collect(),
             tunnel,
             decap: Decap::Auto,
+            clamp: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is in place and what is missing: the wanted state from the journal, beside what the kernel says now.
 
+use super::clamp::{self, Clamp};
+use super::hook::{self, Program};
 use super::install::{arp_devices, filtered, receivers};
 use super::journal::By;
 use super::links::{Address, Link, Received};
@@ -23,6 +25,8 @@ pub struct Status {
     pub vips: Vec<VipStatus>,
     pub settings: Vec<SettingStatus>,
     pub decapsulation: Option<Decapsulation>,
+    /// None if the MSS is left alone.
+    pub clamping: Option<Clamping>,
     /// What is not as `up` made it, in words.
     pub missing: Vec<String>,
 }
@@ -68,6 +72,18 @@ pub struct Attached {
     pub in_place: bool,
 }
 
+/// The MSS of what the VIPs send.
+#[derive(Debug, Clone, Serialize)]
+pub struct Clamping {
+    /// `auto`, or the number that was asked for.
+    pub asked: String,
+    /// The largest MSS for each VIP; none if nobody limits it.
+    pub limits: BTreeMap<IpAddr, Option<u32>>,
+    pub devices: Vec<Attached>,
+    /// Segments that had a larger one.
+    pub clamped: u64,
+}
+
 /// What this network namespace is as a real server.
 pub fn status() -> Result<Status> {
     let work = Work::begin()?;
@@ -79,6 +95,7 @@ pub fn status() -> Result<Status> {
         vips: Vec::new(),
         settings: Vec::new(),
         decapsulation: None,
+        clamping: None,
         missing: Vec::new(),
     };
     let Some(state) = &work.journal.state else { return Ok(status) };
@@ -102,7 +119,8 @@ pub fn status() -> Result<Status> {
     if let (Some(tunnel), Some(by)) = (wanted.tunnel, &state.by) {
         let decapsulation = decapsulation(&work, wanted, tunnel, by, &all)?;
         if *by == By::Ebpf {
-            for vip in &wanted.vips {
+            // (One of IPv6 is served without a tunnel.)
+            for vip in wanted.vips.iter().filter(|vip| vip.is_ipv4()) {
                 if !ebpf::takes(work.cookie, *vip, tunnel)? {
                     status.missing.push(format!("tunnel packets for {vip} are not taken"));
                 }
@@ -111,6 +129,9 @@ pub fn status() -> Result<Status> {
         status.decapsulation = Some(decapsulation);
     } else if wanted.tunnel.is_some() {
         status.missing.push("nobody takes tunnel packets".to_string());
+    }
+    if let Some(clamp) = wanted.clamp {
+        status.clamping = Some(clamping(&work, wanted, clamp, &all, &mut status.missing)?);
     }
     missing(&mut status);
     status.complete = status.missing.is_empty();
@@ -126,12 +147,16 @@ fn missing(status: &mut Status) {
         status.settings.iter().filter(|s| !s.in_place).map(|s| {
             format!("{} is {}, wanted {}", s.name, s.found.as_deref().unwrap_or("not there"), s.wanted)
         });
-    let devices = status.decapsulation.iter().flat_map(|d| &d.devices).filter(|d| !d.in_place);
-    let devices = devices.map(|d| match d.hook {
+    let decapsulation = status.decapsulation.iter().flat_map(|d| &d.devices);
+    let devices = decapsulation.filter(|d| !d.in_place).map(|d| match d.hook {
         "ipip" => format!("{} is not up", d.device),
         _ => format!("our program is not on {} (an interface that came later?)", d.device),
     });
-    let all: Vec<String> = vips.chain(settings).chain(devices).collect();
+    let clamping = status.clamping.iter().flat_map(|c| &c.devices).filter(|d| !d.in_place);
+    let clamping = clamping.map(|d| {
+        format!("our program that lowers the MSS is not on {} (an interface that came later?)", d.device)
+    });
+    let all: Vec<String> = vips.chain(settings).chain(devices).chain(clamping).collect();
     status.missing.extend(all);
 }
 
@@ -183,15 +208,49 @@ fn decapsulation(
             Ok(Decapsulation { tunnel, by: "kernel", devices: vec![attached], counters: counters.into() })
         }
         By::Ebpf => {
-            let attached = |link: &&Link| -> Result<Attached> {
-                let in_place = ebpf::attached(work, link)?;
-                Ok(Attached { device: link.name.clone(), hook: ebpf::hook(), in_place })
-            };
-            let devices = receivers(wanted, all).iter().map(attached).collect::<Result<_>>()?;
+            let devices = attached(work, Program::Decap, &receivers(wanted, all))?;
             let counters = ebpf::counters(work.cookie)?.unwrap_or_default();
             Ok(Decapsulation { tunnel, by: "ebpf", devices, counters })
         }
     }
+}
+
+fn clamping(
+    work: &Work,
+    wanted: &Wanted,
+    clamp: Clamp,
+    all: &[Link],
+    missing: &mut Vec<String>,
+) -> Result<Clamping> {
+    let devices = receivers(wanted, all);
+    let mtu = clamp::mtu(&devices);
+    let mut limits = BTreeMap::new();
+    for vip in &wanted.vips {
+        let is = clamp::of(work.cookie, *vip)?;
+        let most = mtu.map(|mtu| clamp.most(*vip, wanted.tunnel, mtu));
+        match (is, most) {
+            (None, _) => missing.push(format!("nobody limits the MSS of {vip}")),
+            (Some(is), Some(most)) if is != most => {
+                missing.push(format!("the MSS of {vip} is limited to {is}, wanted {most} (another MTU?)"));
+            }
+            _ => {}
+        }
+        limits.insert(*vip, is);
+    }
+    Ok(Clamping {
+        asked: clamp.to_string(),
+        limits,
+        devices: attached(work, Program::Clamp, &devices)?,
+        clamped: clamp::clamped(work.cookie)?,
+    })
+}
+
+fn attached(work: &Work, program: Program, devices: &[&Link]) -> Result<Vec<Attached>> {
+    let attached = |link: &&Link| -> Result<Attached> {
+        let in_place = program.is_on(work, link)?;
+        Ok(Attached { device: link.name.clone(), hook: hook::kind(), in_place })
+    };
+    devices.iter().map(attached).collect()
 }
 
 fn steps(work: &Work) -> impl Iterator<Item = &super::journal::Step> {

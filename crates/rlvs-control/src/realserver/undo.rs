@@ -2,7 +2,7 @@
 
 use super::journal::Step;
 use super::links::Link;
-use super::{Work, ebpf, sysctl};
+use super::{Work, clamp, ebpf, sysctl};
 use crate::{Error, Result};
 use std::net::IpAddr;
 
@@ -50,12 +50,13 @@ fn undo(work: &Work, step: &Step) -> Result<Option<String>> {
                 work.links.remove_link(&link)?;
             }
         }
-        Step::Pins => ebpf::unpin(work.cookie)?,
+        Step::Pins { program } => program.unpin(work.cookie)?,
         Step::Opened { address } => ebpf::close(work.cookie, *address)?,
-        Step::Tcx { index, .. } => ebpf::detach_tcx(work.cookie, *index)?,
-        Step::Filter { name, index } => {
+        Step::Clamped { address } => clamp::release(work.cookie, *address)?,
+        Step::Tcx { program, index, .. } => program.detach_tcx(work.cookie, *index)?,
+        Step::Filter { program, name, index } => {
             if link(work, name)?.is_some_and(|l| l.index == *index) {
-                ebpf::detach_filter(name)?;
+                program.detach_filter(name)?;
             }
         }
         Step::Clsact { name, index } => {

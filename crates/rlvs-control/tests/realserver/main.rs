@@ -1,13 +1,14 @@
 //! The real server's side, in namespaces of the tests' own: `up`, `down` and `status` (here), silence in ARP ([`arp`]),
-//! and the program that takes requests out of their tunnel ([`decap`]). Needs root.
+//! the program that takes requests out of their tunnel ([`decap`]) and the one that lowers the MSS ([`clamp`]). Needs root.
 
 mod arp;
+mod clamp;
 mod decap;
 mod net;
 
 use aya::programs::{TcAttachType, tc};
 use net::{Net, add_address, set_sysctl, set_up, snapshot, sysctl};
-use rlvs_control::realserver::{self, Decap, Tunnel, Wanted};
+use rlvs_control::realserver::{self, Clamp, Decap, Tunnel, Wanted};
 use rlvs_control::{Error, bpffs};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ fn dr(vips: &[&str], devices: &[&str]) -> Wanted {
         devices: devices.iter().map(ToString::to_string).collect(),
         tunnel: None,
         decap: Decap::Auto,
+        clamp: None,
     }
 }
 
@@ -32,6 +34,11 @@ fn tun(vips: &[&str], devices: &[&str]) -> Wanted {
 
 fn pins() -> PathBuf {
     bpffs::base().unwrap().join(format!("ns-{}", bpffs::netns_cookie().unwrap())).join("realserver")
+}
+
+/// Those of the program that lowers the MSS.
+fn clamp_pins() -> PathBuf {
+    pins().with_file_name("realserver-mss")
 }
 
 fn journal() -> PathBuf {
@@ -45,7 +52,7 @@ fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
 
 fn assert_nothing_left(before: &BTreeMap<String, String>) {
     assert_eq!(differences(before, &snapshot()), [""; 0]);
-    assert!(!pins().exists(), "pins are left");
+    assert!(!pins().exists() && !clamp_pins().exists(), "pins are left");
     assert!(!journal().exists(), "the journal is left");
     assert!(!realserver::status().unwrap().up);
 }
@@ -63,6 +70,8 @@ fn down_restores_what_was_there() {
             dr(&[VIP, "fd00::1"], &["a0"]),
             tun(&[VIP, OTHER_VIP], &[]),
             tun(&[VIP], &["a0"]),
+            Wanted { clamp: Some(Clamp::Auto), ..tun(&[VIP, OTHER_VIP], &[]) },
+            Wanted { clamp: Some(Clamp::To(1300)), ..dr(&[VIP, "fd00::1"], &["a0"]) },
         ] {
             assert!(realserver::up(&wanted).unwrap().changes > 0);
             let status = realserver::status().unwrap();
@@ -118,6 +127,18 @@ fn up_repairs_what_was_undone_and_status_names_it() {
         assert!(realserver::status().unwrap().complete);
         realserver::down().unwrap();
         assert_nothing_left(&before);
+    });
+}
+
+/// No tunnel of ours carries IPv6, so none is missed.
+#[test]
+fn an_ipv6_vip_without_a_tunnel_beside_one_with() {
+    let net = Net::new();
+    net.server.run(|| {
+        realserver::up(&tun(&[VIP], &[])).unwrap();
+        realserver::up(&dr(&["fd00::1"], &[])).unwrap();
+        let status = realserver::status().unwrap();
+        assert!(status.complete, "{:?}", status.missing);
     });
 }
 

@@ -11,7 +11,7 @@ use rlvs_control::realserver;
 use rtnetlink::{LinkUnspec, LinkVeth, packet_route::link::LinkMessage};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ pub struct Namespace(File);
 pub struct Net {
     pub server: Namespace,
     pub peer: Namespace,
+    tidy: bool,
 }
 
 impl Namespace {
@@ -58,7 +59,7 @@ impl Net {
             uid, 0,
             "these tests make network namespaces and load programs: run them as root (sudo -E cargo test)"
         );
-        let net = Net { server: Namespace::new(), peer: Namespace::new() };
+        let net = Net { server: Namespace::new(), peer: Namespace::new(), tidy: true };
         net.server.run(|| {
             for (near, far) in [("a0", "b0"), ("a1", "b1")] {
                 let pair = LinkVeth::new(near, far);
@@ -77,10 +78,19 @@ impl Net {
     }
 }
 
+impl Net {
+    /// Both namespaces end, and nobody tidies up before.
+    pub fn abandon(mut self) {
+        self.tidy = false;
+    }
+}
+
 impl Drop for Net {
     fn drop(&mut self) {
         // For pins and journal of a test that failed.
-        let _ = self.server.run(realserver::down);
+        if self.tidy {
+            let _ = self.server.run(realserver::down);
+        }
     }
 }
 
@@ -94,6 +104,10 @@ fn configure(interfaces: &[(&str, &str)]) {
 pub fn add_address(device: &str, address: &str, prefix: u8) {
     let (index, address) = (index(device), address.parse().unwrap());
     netlink(|h| h.address().add(index, address, prefix).execute());
+}
+
+pub fn set_mtu(device: &str, mtu: u32) {
+    set(LinkUnspec::new_with_name(device).mtu(mtu).build());
 }
 
 pub fn set_up(device: &str, up: bool) {
@@ -158,6 +172,29 @@ pub fn snapshot() -> BTreeMap<String, String> {
     all
 }
 
+/// The far end of an interface without link headers.
+pub struct Tun(File);
+
+impl Tun {
+    pub fn open(device: &str) -> Tun {
+        const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+        let file = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").expect("/dev/net/tun");
+        // `struct ifreq`: the name, then flags.
+        let mut request = [0u8; 40];
+        request[..device.len()].copy_from_slice(device.as_bytes());
+        request[16..18].copy_from_slice(&((libc::IFF_TUN | libc::IFF_NO_PI) as u16).to_ne_bytes());
+        // SAFETY: a whole `struct ifreq` that lives over the call.
+        let rc = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
+        assert_eq!(rc, 0, "TUNSETIFF: {}", io::Error::last_os_error());
+        Tun(file)
+    }
+
+    /// The first packet out of the interface that `wanted` knows, if one comes within `patience`.
+    pub fn find<T>(&self, patience: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        find(self.0.as_raw_fd(), patience, wanted, |packet| (&self.0).read(packet).unwrap_or(0))
+    }
+}
+
 /// A raw socket on an interface: whole frames out and in.
 pub struct Wire {
     socket: OwnedFd,
@@ -199,30 +236,12 @@ impl Wire {
 
     /// The first frame that `wanted` knows, if one comes within `patience`.
     pub fn find<T>(&self, patience: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        let end = Instant::now() + patience;
-        let mut frame = [0u8; 4096];
-        loop {
-            let left = end.checked_duration_since(Instant::now())?;
-            let mut poll = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one pollfd, which lives over the call.
-            if unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as i32 + 1) } != 1 {
-                continue;
-            }
+        let fd = self.socket.as_raw_fd();
+        find(fd, patience, wanted, |frame| {
             // SAFETY: the kernel writes at most the buffer's length.
-            let len = unsafe {
-                libc::recv(
-                    self.socket.as_raw_fd(),
-                    frame.as_mut_ptr().cast(),
-                    frame.len(),
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            if len > 0
-                && let Some(found) = wanted(&frame[..len as usize])
-            {
-                return Some(found);
-            }
-        }
+            let len = unsafe { libc::recv(fd, frame.as_mut_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
+            usize::try_from(len).unwrap_or(0)
+        })
     }
 
     fn address(&self) -> (libc::sockaddr_ll, libc::socklen_t) {
@@ -232,5 +251,30 @@ impl Wire {
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
         address.sll_ifindex = self.index as i32;
         (address, size_of::<libc::sockaddr_ll>() as libc::socklen_t)
+    }
+}
+
+/// Waits until something can be read, again and again.
+fn find<T>(
+    fd: i32,
+    patience: Duration,
+    wanted: impl Fn(&[u8]) -> Option<T>,
+    mut read: impl FnMut(&mut [u8]) -> usize,
+) -> Option<T> {
+    let end = Instant::now() + patience;
+    let mut packet = [0u8; 4096];
+    loop {
+        let left = end.checked_duration_since(Instant::now())?;
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, which lives over the call.
+        if unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as i32 + 1) } != 1 {
+            continue;
+        }
+        let len = read(&mut packet);
+        if len > 0
+            && let Some(found) = wanted(&packet[..len])
+        {
+            return Some(found);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The hands: reading and changing the packet through the kernel's helpers. All `unsafe` of this program is here.
+//! The hands: reading and changing the packet through the kernel's helpers.
 //!
 //! Offsets are counted from the outer IP header, never from the link layer's: the same program serves Ethernet and
 //! devices without any link header (tun, WireGuard).
@@ -17,6 +17,7 @@ use core::ptr::null_mut;
 
 const AF_INET: u8 = 2;
 const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
 const PACKET_HOST: u32 = 0;
 /// The longest headers we look at, behind the longest link header (Ethernet with two VLAN tags).
 const LONGEST: u32 = 22 + 60 + (gue::LEN + 31 * 4 + ipv4::LEN) as u32;
@@ -25,7 +26,7 @@ const LONGEST: u32 = 22 + 60 + (gue::LEN + 31 * 4 + ipv4::LEN) as u32;
 #[unsafe(no_mangle)]
 static ROOM_FLAGS: u64 = 0;
 
-/// A packet on its way in, and what the kernel says about it.
+/// A packet on its way in or out, and what the kernel says about it.
 pub struct Packet {
     skb: *mut __sk_buff,
     protocol: u32,
@@ -57,6 +58,11 @@ impl Packet {
     #[inline(always)]
     pub fn is_ipv4(&self) -> bool {
         self.protocol == u32::from(ETH_P_IP.to_be())
+    }
+
+    #[inline(always)]
+    pub fn is_ipv6(&self) -> bool {
+        self.protocol == u32::from(ETH_P_IPV6.to_be())
     }
 
     /// The IPv4 header at `offset`; none if there is none, or not all of it.
@@ -149,6 +155,44 @@ impl Packet {
         // SAFETY: the context is the program's own; no pointer into the packet is held.
         let pulled = unsafe { helpers::bpf_skb_pull_data(self.skb, reach) } == 0;
         if pulled && self.read_linear(offset, &mut bytes) { Some(bytes) } else { None }
+    }
+
+    /// Whether the link header has so many bytes: the IP header stands behind them.
+    #[inline(always)]
+    pub fn begins_at(&self, link_len: u32) -> bool {
+        let mut bytes = [0u8; ipv4::LEN];
+        // SAFETY: room for so many bytes.
+        let loaded = unsafe { self.load(link_len, bytes.as_mut_ptr(), ipv4::LEN as u32) };
+        loaded && self.read(0).is_some_and(|header: [u8; ipv4::LEN]| header == bytes)
+    }
+
+    /// The `len` bytes at `offset` of the whole packet, with its link header, to `to`; whether they are there.
+    ///
+    /// # Safety
+    ///
+    /// There is room for them.
+    #[inline(always)]
+    pub unsafe fn load(&self, offset: u32, to: *mut u8, len: u32) -> bool {
+        // SAFETY: the context is the program's own; for the room the caller stands.
+        unsafe { helpers::bpf_skb_load_bytes(self.skb.cast(), offset, to.cast(), len) == 0 }
+    }
+
+    /// The same the other way.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes are there.
+    #[inline(always)]
+    pub unsafe fn store(&self, offset: u32, from: *const u8, len: u32) -> bool {
+        // SAFETY: the context is the program's own; for the bytes the caller stands.
+        unsafe { helpers::bpf_skb_store_bytes(self.skb, offset, from.cast(), len, 0) == 0 }
+    }
+
+    /// What was covered by the checksum at `offset` changed by so much. Right also for one that hardware is to complete.
+    #[inline(always)]
+    pub fn move_checksum(&self, offset: u32, change: u32) {
+        // SAFETY: the context is the program's own.
+        let _ = unsafe { helpers::bpf_l4_csum_replace(self.skb, offset, 0, u64::from(change), 0) };
     }
 
     #[inline(always)]

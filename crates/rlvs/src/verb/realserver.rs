@@ -3,7 +3,7 @@
 
 use anyhow::bail;
 use clap::{Args as ClapArgs, Subcommand};
-use rlvs_control::realserver::{self, Decap, Done, SettingStatus, Status, Tunnel, Wanted};
+use rlvs_control::realserver::{self, Clamp, Decap, Done, SettingStatus, Status, Tunnel, Wanted};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -43,6 +43,9 @@ struct Up {
     /// Who takes them out: the kernel's ipip device or our own program
     #[arg(long, value_enum, default_value = "auto", requires = "tunnel")]
     decap: Who,
+    /// Lower the MSS that clients hear from the VIPs to what fits through the tunnel, or to this; never raised (default: as it is)
+    #[arg(long, value_name = "MSS", num_args = 0..=1, default_missing_value = "auto")]
+    clamp_mss: Option<Clamp>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -61,7 +64,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 Who::Kernel => Decap::Kernel,
                 Who::Ebpf => Decap::Ebpf,
             };
-            let wanted = Wanted { vips: up.vips, devices: up.devices, tunnel: up.tunnel, decap };
+            let wanted =
+                Wanted { vips: up.vips, devices: up.devices, tunnel: up.tunnel, decap, clamp: up.clamp_mss };
             tell(&realserver::up(&wanted)?);
         }
         Order::Down => tell(&realserver::down()?),
@@ -120,6 +124,18 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
         for (name, count) in &decapsulation.counters {
             writeln!(out, "        {name:<20} {count}")?;
         }
+    }
+    if let Some(clamping) = &status.clamping {
+        let of = |vip, most: &Option<u32>| match most {
+            Some(most) => format!("{vip} at most {most}"),
+            None => format!("{vip} not limited"),
+        };
+        let limits: Vec<String> = clamping.limits.iter().map(|(vip, most)| of(vip, most)).collect();
+        for device in &clamping.devices {
+            let (mark, name, hook) = (mark(device.in_place), &device.device, device.hook);
+            writeln!(out, "  {mark}  MSS of {}, by our program on {name} ({hook})", limits.join(", of "))?;
+        }
+        writeln!(out, "        {:<20} {}", "clamped", clamping.clamped)?;
     }
     Ok(())
 }
