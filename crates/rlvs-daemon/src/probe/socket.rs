@@ -55,6 +55,8 @@ pub async fn udp(spec: &CheckSpec, vias: &Vias) -> Result<Datagrams, Reason> {
     {
         return Ok(Datagrams::Via(socket));
     }
+    // Through NAT that is where it goes anyway; of others only one that is this host comes here.
+    let spec = &spec.way.map_or_else(|| spec.clone(), |way| via::at_rip(spec, way));
     let failed = |e: io::Error| format!("a socket: {e}");
     let socket = prepared(spec, &spec.connect, Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
     socket.connect(&target(spec).into()).map_err(failed)?;

@@ -76,3 +76,34 @@ fn tls() {
         }
     });
 }
+
+/// A server that wants to be told who the client is gets no page from an ordinary check, and one from this.
+#[test]
+fn proxy_protocol() {
+    within(120, || {
+        let lab = cluster(Topology::Nat);
+        let server = lab.server(1);
+        let listener = server.run(|| TcpListener::bind((server.addr(), 8600))).unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut header = [0; 16];
+                let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+                if stream.read_exact(&mut header).is_err() || header != *local {
+                    continue;
+                }
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                    request.push(byte[0]);
+                }
+                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
+            }
+        });
+        let lines = "type = \"http_get\"\nurl = [{ path = \"/\", regex = \"^hello$\" }]";
+        let case = Case { port: 8600, lines, ..Case::new("FULLNAT proxy", server.addr()) };
+        case.passes(&lab, "a page");
+        Case { method: "FULLNAT", ..case }.fails(&lab, "", "no header");
+        Case { lines: "type = \"tcp\"", ..Case::new("FULLNAT proxy", server.addr()) }
+            .passes(&lab, "a connection");
+    });
+}

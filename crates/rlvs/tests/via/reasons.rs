@@ -1,7 +1,7 @@
 //! Where there is no way, the reason says what is in it.
 
 use super::world::{Case, SHORT};
-use crate::common::{cluster, within};
+use crate::common::{Proto, cluster, ipvsadm, serve, within};
 use rlvs::lab::{Topology, VIP};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -24,8 +24,11 @@ fn no_way() {
         );
         let absent = "nobody answers for 10.1.0.77 on eth1: it is down, or elsewhere";
         case("DR", [10, 1, 0, 77]).fails(&lab, absent, "nobody there");
-        // The director itself: nobody forwards.
-        Case { port: 8099, ..case("DR", [10, 1, 0, 1]) }.fails(&lab, "refused", "a local server");
+        // The director itself: nobody forwards, and nobody balances it for a client.
+        serve(&lab, Proto::Tcp, 80, "rr", &[1, 1, 1]);
+        let before = ipvsadm(&lab, "-Ln --stats --exact");
+        case("DR", [10, 1, 0, 1]).fails(&lab, "refused", "a local server");
+        assert_eq!(ipvsadm(&lab, "-Ln --stats --exact"), before);
         let from_vip = format!("type = \"tcp\"\nbindto = \"{}\"", Ipv4Addr::new(10, 9, 9, 9));
         let bound = Case { lines: &from_vip, timeout: SHORT, ..case("TUN", [10, 2, 0, 11]) };
         bound.fails(&lab, "10.9.9.9", "an address of somebody else");

@@ -33,7 +33,7 @@ pub use route::Routes;
 pub use stack::Datagrams;
 pub use taps::Taps;
 
-use super::{Reason, socket};
+use super::{Reason, socket, step};
 use crate::config::model::Config;
 use crate::config::rules;
 use crate::machine::{CheckSpec, Way};
@@ -47,7 +47,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use stream::Stream;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use wire::Wire;
 
@@ -102,6 +102,8 @@ impl Around {
 }
 
 const PORTS_TRIED: usize = 64;
+/// PROXY protocol, version 2 (section 2.2): a connection of the proxy's own, such as a check, for which no addresses follow.
+const PROXY_LOCAL: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// What probes by this way share.
 #[derive(Default)]
@@ -124,13 +126,18 @@ pub async fn tcp(spec: &CheckSpec, way: Way, vias: &Vias) -> Result<Box<dyn Io>,
     match way.forwarding.method {
         Method::Masquerade => return Ok(Box::new(nat::tcp(spec, way, vias).await?)),
         // The server sees an address of this host in any case.
-        Method::FullNat => return Ok(Box::new(socket::straight(spec).await?)),
+        Method::FullNat => {
+            let mut stream = socket::straight(spec).await?;
+            if way.forwarding.proxy_protocol && !socket::is_reset(spec) {
+                step(spec, "the PROXY header", stream.write_all(PROXY_LOCAL)).await?;
+            }
+            return Ok(Box::new(stream));
+        }
         Method::DirectRoute | Method::Tunnel => {}
     }
     let connect = async {
         let Some(start) = start(spec, way, vias, Type::STREAM).await? else {
-            // The server is this host: nobody forwards, the VIP is reached as it is.
-            return Ok::<Box<dyn Io>, Reason>(Box::new(socket::straight(spec).await?));
+            return Ok::<Box<dyn Io>, Reason>(Box::new(socket::straight(&at_rip(spec, way)).await?));
         };
         let mut stream = Stream::open(start, endpoint(spec))?;
         stream.connected().await.map_err(|error| format!("connecting: {error}"))?;
@@ -206,6 +213,14 @@ async fn start(spec: &CheckSpec, way: Way, vias: &Vias, kind: Type) -> Result<Op
     let wire = Wire::open(&vias.taps, (hop.ifindex, &hardware), flow, encap, way, spec.connect.fwmark)
         .map_err(|e| format!("a packet socket on {}: {e}", hop.device))?;
     Ok(Some(Start { wire, from, reserved, mtu }))
+}
+
+/// Of a server that is this host: nobody forwards. From here the virtual address is a client's, too, whom the loopback
+/// device balances; the server's own is not.
+pub fn at_rip(spec: &CheckSpec, way: Way) -> CheckSpec {
+    let mut spec = spec.clone();
+    spec.target.addr = way.rip;
+    spec
 }
 
 fn endpoint(spec: &CheckSpec) -> IpEndpoint {
