@@ -17,7 +17,7 @@ mod shared;
 pub use balancer::Balancer;
 pub use director::{
     Director, DropCount, MapFill, MarkSpec, Outcome, Source, Status, Sysctl, Totals, Trace, TraceFilter,
-    Traced, drop_reasons,
+    Traced, Walk, drop_reasons,
 };
 pub use error::{Error, Result};
 pub use object::jiffies_per_second;

@@ -4,6 +4,7 @@
 //! form (`IpAddr`, `u16`), times in seconds, byte rates in bytes per second.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -246,6 +247,20 @@ pub struct ConnectionView {
     pub engine: Option<(String, String)>,
     /// FULLNAT: the director's address and port that the server sees.
     pub source: Option<SocketAddr>,
+}
+
+/// Clients that a masqueraded destination has not answered at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    pub service: ServiceKey,
+    pub addr: IpAddr,
+    pub port: u16,
+    /// Connections opened to it, as in its counters.
+    pub opened: u64,
+    /// How many of them wait, by the seconds since their client last sent something.
+    pub since: BTreeMap<u32, u32>,
+    /// Those were found in such a part of the connection table; in all there are as many more.
+    pub share: f64,
 }
 
 /// `--set` and `-L --timeout`.

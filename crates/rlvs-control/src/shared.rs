@@ -59,14 +59,20 @@ pub struct Shared<T> {
 
 impl<T: Words> Shared<T> {
     pub fn map(map: &MapData, name: &str) -> Result<Shared<T>> {
+        Shared::map_part(map, name, None)
+    }
+
+    /// The values from one on, so many; all of them if none are named. The first one must be where a page begins.
+    fn map_part(map: &MapData, name: &str, part: Option<(u32, u32)>) -> Result<Shared<T>> {
         let info: MapInfo =
             map.info().map_err(|e| Error::system(format!("reading map {name}"), io::Error::other(e)))?;
+        let (first, len) = part.unwrap_or((0, info.max_entries()));
         let stride = size_of::<T>().next_multiple_of(8);
         if info.value_size() as usize != size_of::<T>() {
             let why = format!("values have {} bytes, not {}", info.value_size(), size_of::<T>());
             return Err(Error::system(format!("reading map {name}"), io::Error::other(why)));
         }
-        let bytes = stride * info.max_entries() as usize;
+        let bytes = stride * len as usize;
         // SAFETY: a new mapping of a file descriptor that is open; nothing of ours is touched.
         let start = unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -76,19 +82,13 @@ impl<T: Words> Shared<T> {
                 protection,
                 libc::MAP_SHARED,
                 map.fd().as_fd().as_raw_fd(),
-                0,
+                (stride * first as usize) as libc::off_t, // maps are far smaller than 2^63 bytes
             )
         };
         if start == libc::MAP_FAILED {
             return Err(Error::system(format!("mapping {name} into memory"), io::Error::last_os_error()));
         }
-        Ok(Shared {
-            start: start.cast(),
-            stride_words: stride / 4,
-            len: info.max_entries(),
-            bytes,
-            _values: PhantomData,
-        })
+        Ok(Shared { start: start.cast(), stride_words: stride / 4, len, bytes, _values: PhantomData })
     }
 
     pub fn len(&self) -> u32 {
@@ -151,6 +151,11 @@ impl<T: Words> Lazy<T> {
 
     pub fn len(&self) -> u32 {
         self.len
+    }
+
+    /// A part of it alone, which is mapped until dropped. It has to begin at a page.
+    pub fn part(&self, first: u32, len: u32) -> Result<Shared<T>> {
+        Shared::map_part(&self.map, self.name, Some((first, len)))
     }
 
     pub fn mapped(&self) -> Result<&Shared<T>> {

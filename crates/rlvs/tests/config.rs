@@ -11,6 +11,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// Order and blank lines do not matter.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    words.sort_unstable();
+    words
+}
+
 fn data(name: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rlvs-daemon/tests/data/keepalived");
     dir.join(name).to_str().unwrap().to_owned()
@@ -152,6 +159,23 @@ fn agents_are_not_lost_in_silence() {
     assert!(text(&done.stdout).contains("virtual_server 192.0.2.1 80 {"));
     let same = rlvs(&["convert", "--to", "toml", file.path()]);
     assert!(same.status.success() && text(&same.stdout).contains("port = 3333"), "{}", text(&same.stdout));
+}
+
+#[test]
+fn passive_checks_are_shown_and_not_lost_in_silence() {
+    let toml = "[global.passive]\nmode = \"advise\"\n\n[[virtual_server]]\nservice = \"192.0.2.1:80\"\n\n\
+                [virtual_server.passive]\nmode = \"act\"\nhold = \"60s\"\n\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.1:80\"\n";
+    let file = Scratch::new("passive.toml", toml.as_bytes());
+    let same = rlvs(&["convert", "--to", "toml", file.path()]);
+    let shown = text(&same.stdout);
+    assert!(same.status.success() && words(&shown) == words(toml), "{shown}");
+    let refused = rlvs(&["convert", file.path()]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    assert!(said.contains("no word for passive") && said.contains("passive.toml:1:2"), "{said}");
+    let done = rlvs(&["convert", "--lossy", file.path()]);
+    assert!(done.status.success() && text(&done.stdout).contains("virtual_server 192.0.2.1 80 {"));
 }
 
 /// Settings of agents that cannot work are said with their line.

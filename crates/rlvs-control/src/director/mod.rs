@@ -17,12 +17,14 @@ mod settings;
 mod sources;
 mod status;
 mod trace;
+mod waiting;
 
 pub use marks::MarkSpec;
 pub use settings::Sysctl;
 pub use sources::Source;
 pub use status::{DropCount, MapFill, Status, drop_reasons};
 pub use trace::{Outcome, Trace, TraceFilter, Traced};
+pub use waiting::Walk;
 
 use crate::attach;
 use crate::instance::{Instance, Place};
@@ -104,6 +106,15 @@ impl Director {
             rates: counters::rates_of_everything(instance),
             processors: (0..instance.cpus).map(|cpu| counters::of_processor(instance, cpu)).collect(),
         })
+    }
+
+    /// Goes on through the connections, a bounded part of them; says at the end of a round which clients wait for the first
+    /// packet of a masqueraded server.
+    pub fn waiting(&mut self, walk: &mut Walk) -> Result<Option<Vec<Waiting>>> {
+        match self.instance()? {
+            Some(instance) => walk.go_on(instance),
+            None => Ok(Some(Vec::new())),
+        }
     }
 
     fn create(&self, programs: &Programs) -> Result<Instance> {

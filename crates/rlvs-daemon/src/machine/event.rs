@@ -1,6 +1,7 @@
 //! What the machine has to say: orders for the rules, checks to make, scripts to run, lines for the pipe, and events.
 
 use super::check::Health;
+use super::passive::Standing;
 use super::spec::CheckSpec;
 use super::{CheckId, Time};
 use crate::config::diff::Change;
@@ -23,6 +24,8 @@ pub enum Output {
     Look,
     /// Likewise, for `observed_weights`.
     LookAtWeights,
+    /// Go on through the connections, and report a whole round with `waiting`.
+    LookAtClients,
     Run(Script),
     /// A line for `notify_fifo`, without its end.
     Fifo(String),
@@ -106,6 +109,19 @@ pub enum What {
         server: String,
         weight: u32,
         pinned: bool,
+    },
+    /// A passive check thinks otherwise of a server than before.
+    Passive {
+        service: String,
+        server: String,
+        standing: Standing,
+        /// Clients that wait for an answer, and connections that were opened, in the window.
+        waiting: u64,
+        opened: u64,
+        window_seconds: f64,
+        /// How long it stays out at least.
+        out_seconds: Option<f64>,
+        reason: Option<String>,
     },
     /// `ha_suspend`
     Suspended {
@@ -208,6 +224,14 @@ impl fmt::Display for What {
                     f,
                     "server {server} of {service}: weight {weight} was set by hand, and its agent has its say again"
                 )
+            }
+            What::Passive { service, server, standing, out_seconds, reason, .. } => {
+                let is = match (standing, out_seconds) {
+                    (Standing::Clear, _) => "answers its clients again".to_owned(),
+                    (Standing::Suspect, _) => "is suspect".to_owned(),
+                    (Standing::Out, seconds) => format!("is out for {} s", seconds.unwrap_or_default()),
+                };
+                write!(f, "server {server} of {service} {is}{}", because(reason))
             }
             What::Drained { service, server, outcome, removed } => {
                 let removed = if *removed { ", and it was removed" } else { "" };

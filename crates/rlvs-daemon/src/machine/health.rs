@@ -126,6 +126,9 @@ impl Machine {
                 return (false, check.state.last.as_ref().and_then(|last| last.reason.clone()));
             }
         }
+        if let Some(watched) = server.watched.as_ref().filter(|watched| watched.is_out()) {
+            return (false, watched.reason());
+        }
         (true, None)
     }
 

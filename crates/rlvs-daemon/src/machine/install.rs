@@ -1,5 +1,6 @@
 //! A configuration takes effect: at the start, and at a reload, which keeps what did not change.
 
+use super::passive::Watched;
 use super::*;
 use crate::config::model::{Check, RealServer, VirtualServer};
 use crate::config::rules;
@@ -23,6 +24,7 @@ struct Before {
     watches: HashMap<CheckId, bool>,
     heard: Option<Heard>,
     pins: HashMap<ServiceKey, u32>,
+    watched: Option<Watched>,
 }
 
 impl Machine {
@@ -101,6 +103,11 @@ impl Machine {
                 let remembered = memory.heard.get(&heard_name(&state.name, real.address));
                 let heard = before.map_or(remembered, |before| before.heard.as_ref());
                 let weighing = self.weighing((i, j), vs, real, heard, now);
+                let settings = vs.effective_passive(&config.global).filter(|_| real.answers_through_us(vs));
+                let watched = settings.map(|settings| {
+                    let trial = memory.trials.get(&heard_name(&state.name, real.address));
+                    Watched::new(settings, before.and_then(|before| before.watched.as_ref()), trial)
+                });
                 let pins = before.filter(|_| weighing.is_some()).map(|before| before.pins.clone());
                 let mut server = Server {
                     address: real.address,
@@ -110,6 +117,7 @@ impl Machine {
                     checks,
                     weighing,
                     pins: pins.unwrap_or_default(),
+                    watched,
                 };
                 server.alive = before.map_or_else(|| self.judged(&server).0, |before| before.alive);
                 (server.base, server.weight) = self.weighed(vs, real, &mut server);
@@ -121,6 +129,7 @@ impl Machine {
         self.agents.end();
         self.agent_ids.clear();
         self.look_for_pins(now);
+        self.look_at_clients_next(now);
         self.refresh_all(&servers, first, now);
         self.refresh_suspension(now, true);
         for id in fresh {
@@ -140,6 +149,7 @@ impl Machine {
             watches: server.checks.iter().map(|watch| (watch.check, watch.alpha)).collect(),
             heard: server.weighing.as_ref().map(|weighing| weighing.weigher.heard().clone()),
             pins: server.pins.clone(),
+            watched: server.watched.clone(),
         };
         each.map(|(vs, server)| ((vs.name.clone(), server.address), before(server))).collect()
     }
@@ -223,7 +233,7 @@ impl Machine {
     }
 }
 
-fn heard_name(service: &str, server: Endpoint) -> String {
+pub(super) fn heard_name(service: &str, server: Endpoint) -> String {
     format!("{service} {server}")
 }
 

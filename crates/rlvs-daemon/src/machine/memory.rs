@@ -4,6 +4,7 @@
 //! machine that was started anew) nothing is known, and the configuration's defaults hold.
 
 use super::check::CheckState;
+use super::passive::Trial;
 use crate::weights::Heard;
 use rlvs_control::model::ServiceKey;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Memory {
     /// Of destinations that an agent weighs.
     #[serde(default)]
     pub weights: Vec<Given>,
+    /// Servers that their passive checks took out, or have on trial; named as in `heard`.
+    #[serde(default)]
+    pub trials: BTreeMap<String, Trial>,
 }
 
 /// Which weight a destination was given, so that another one is known for an operator's.

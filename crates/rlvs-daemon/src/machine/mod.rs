@@ -12,6 +12,7 @@
 //!                 quorum      living weight decides whether the service works, or the sorry server does
 //! questions       agents' times have come; answered: what an agent says goes to the servers it weighs ([`agent`])
 //! observed        weights that an operator set are his ([`pin`])
+//! waiting         clients' own connections tell which servers do not answer ([`passive`])
 //! take            orders      what [`wanted`] differs in from the rules that are there becomes orders
 //! ```
 
@@ -21,6 +22,7 @@ mod event;
 mod health;
 mod install;
 mod memory;
+mod passive;
 mod pin;
 mod rng;
 mod spec;
@@ -33,9 +35,10 @@ pub use check::{CheckState, Health, Last};
 pub use event::{Event, Output, Probe, What, server_name, service_name};
 pub use install::Difference;
 pub use memory::{Given, Memory, VERSION};
+pub use passive::{Standing, Trial};
 pub use pin::Overruled;
 pub use spec::{CheckSpec, Way};
-pub use status::{AgentStatus, CheckStatus, Pin, ServerStatus, ServiceStatus, Status};
+pub use status::{AgentStatus, CheckStatus, PassiveStatus, Pin, ServerStatus, ServiceStatus, Status};
 pub use verdict::{Outcome, Said};
 
 use crate::config::diff::{Change, diff};
@@ -70,6 +73,8 @@ pub struct Machine {
     agent_ids: HashMap<String, AgentId>,
     /// When weights are looked at for pins.
     next_look: Option<Time>,
+    /// When the clients' connections are looked at.
+    next_clients: Option<Time>,
     /// Weights before the orders that were given last, where an agent weighs.
     before: HashMap<pin::At, u32>,
     /// As the virtual servers of the configuration.
@@ -128,6 +133,7 @@ struct Server {
     weighing: Option<Weighing>,
     /// Weights that an operator set.
     pins: HashMap<ServiceKey, u32>,
+    watched: Option<passive::Watched>,
 }
 
 /// A server's look at a check.
@@ -155,6 +161,7 @@ impl Machine {
             agents: Agents::default(),
             agent_ids: HashMap::new(),
             next_look: None,
+            next_clients: None,
             before: HashMap::new(),
             virtuals: Vec::new(),
             table: HashMap::new(),
@@ -185,7 +192,8 @@ impl Machine {
     /// When `due` wants to be called next.
     pub fn next_due(&self) -> Option<Time> {
         let check = self.timers.first().map(|(time, _)| *time);
-        [check, self.look_again, self.agents.next_due(), self.next_look].into_iter().flatten().min()
+        let all = [check, self.look_again, self.agents.next_due(), self.next_look, self.next_clients];
+        all.into_iter().flatten().min()
     }
 
     /// Checks whose time has come, to be tried now.
@@ -207,6 +215,9 @@ impl Machine {
         if self.next_look.is_some_and(|time| time <= now) {
             self.look_for_pins(now);
             self.out.push(Output::LookAtWeights);
+        }
+        if self.next_clients.is_some_and(|time| time <= now) {
+            self.look_at_clients(now);
         }
         probes
     }
@@ -264,7 +275,7 @@ impl Machine {
         }
         self.timers.clear();
         self.agents.clear();
-        self.next_look = None;
+        (self.next_look, self.next_clients) = (None, None);
         self.stopped = true;
         self.dirty.clear();
         self.gone = if leave_rules { Vec::new() } else { self.table.keys().copied().collect() };
@@ -327,6 +338,7 @@ impl Machine {
             quorums: self.virtuals.iter().map(|vs| (vs.name.clone(), vs.quorum)).collect(),
             heard: self.heard(),
             weights: self.given_weights(),
+            trials: self.trials(),
         }
     }
 

@@ -40,6 +40,22 @@ pub struct ServerStatus {
     pub agent: Option<AgentStatus>,
     /// Weights that an operator set, which no agent changes.
     pub pinned: Vec<Pin>,
+    /// What its clients' connections say of it, where that is looked at.
+    pub passive: Option<PassiveStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PassiveStatus {
+    /// Being out counts; otherwise it is advice.
+    pub acts: bool,
+    pub standing: Standing,
+    /// Clients that wait for an answer, and connections that were opened, in so many seconds.
+    pub waiting: u64,
+    pub opened: u64,
+    pub window_seconds: f64,
+    /// Seconds since 1970; out at least until then.
+    pub out_until: Option<f64>,
+    pub reason: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -82,6 +98,18 @@ pub struct CheckStatus {
     pub last_reason: Option<String>,
 }
 
+fn passive_status(watched: &passive::Watched) -> PassiveStatus {
+    PassiveStatus {
+        acts: watched.acts(),
+        standing: watched.trial.standing,
+        waiting: watched.met.waiting,
+        opened: watched.met.opened,
+        window_seconds: watched.met.within.as_secs_f64(),
+        out_until: watched.trial.out.map(|(_, until)| until.as_millis() as f64 / 1000.0),
+        reason: watched.reason(),
+    }
+}
+
 impl Machine {
     pub fn status(&self) -> Status {
         let each = self.config.virtual_servers.iter().zip(&self.virtuals);
@@ -112,6 +140,7 @@ impl Machine {
                     checks: server.checks.iter().filter_map(|watch| self.check_status(watch.check)).collect(),
                     agent: server.weighing.as_ref().and_then(|weighing| self.agent_status(weighing)),
                     pinned,
+                    passive: server.watched.as_ref().map(passive_status),
                 }
             });
             ServiceStatus {

@@ -2,7 +2,7 @@
 //! the real server as it is configured.
 
 use super::{Kind, Text};
-use crate::machine::{CheckStatus, Health, ServerStatus, ServiceStatus, Status};
+use crate::machine::{CheckStatus, Health, ServerStatus, ServiceStatus, Standing, Status};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ const SERVICES: [OfService; 5] = [
 
 type OfServer = (&'static str, &'static str, fn(&ServerStatus) -> Option<f64>);
 
-const SERVERS: [OfServer; 7] = [
+const SERVERS: [OfServer; 10] = [
     ("rlvs_server_up", "1: all checks of a real server pass", |s| Some(f64::from(u8::from(s.up)))),
     ("rlvs_server_configured_weight", "The configured weight", |s| Some(f64::from(s.configured_weight))),
     ("rlvs_server_effective_weight", "The weight in force; 0: it is out", |s| {
@@ -39,6 +39,17 @@ const SERVERS: [OfServer; 7] = [
     }),
     ("rlvs_server_agent_last_asked_timestamp_seconds", "When its agent was asked last", |s| {
         s.agent.as_ref()?.last_time
+    }),
+    (
+        "rlvs_server_waiting_clients",
+        "Clients that the server has not answered, in the window of its passive check",
+        |s| Some(s.passive.as_ref()?.waiting as f64),
+    ),
+    ("rlvs_server_suspect", "1: too many clients wait for an answer, or did before it was taken out", |s| {
+        Some(f64::from(u8::from(s.passive.as_ref()?.standing != Standing::Clear)))
+    }),
+    ("rlvs_server_out_by_passive_check", "1: taken out for that", |s| {
+        Some(f64::from(u8::from(s.passive.as_ref()?.standing == Standing::Out)))
     }),
 ];
 

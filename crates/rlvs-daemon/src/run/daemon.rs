@@ -16,6 +16,7 @@ use crate::probe::crowd::Crowd;
 use crate::probe::{self, crowd};
 use crate::weights::Answer;
 use anyhow::{Context, Result};
+use rlvs_control::model;
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
@@ -51,6 +52,9 @@ pub struct Daemon {
     pub(super) doing: Doing,
     pub(super) look: bool,
     pub(super) look_at_weights: bool,
+    /// The hands are at the clients' connections; and why that failed last.
+    pub(super) at_clients: bool,
+    pub(super) clients_unknown: Option<String>,
     pub(super) tools: Tools,
     pub(super) pipe: Option<Pipe>,
     pub(super) events: broadcast::Sender<Arc<str>>,
@@ -105,6 +109,8 @@ pub async fn run(
         doing: Doing::Nothing,
         look: false,
         look_at_weights: false,
+        at_clients: false,
+        clients_unknown: None,
         tools,
         pipe,
         events,
@@ -147,6 +153,7 @@ pub async fn run(
                 }
             }
             Some(done) = daemon.hands.done.recv() => daemon.done(done),
+            Some(found) = daemon.hands.waiting.recv() => daemon.waiting(found),
             Some(what) = daemon.hands.told.recv() => daemon.machine.event(clock.now(), what),
             () = sleep_until(due_at), if due.is_some() => daemon.start_checks(),
             Some(request) = requested.recv() => daemon.request(request),
@@ -200,6 +207,31 @@ impl Daemon {
         self.unwritten |= self.machine.finished(id, outcome, self.clock.now());
     }
 
+    /// Unless they are still at it, having had much to do.
+    fn look_at_clients(&mut self) {
+        if !std::mem::replace(&mut self.at_clients, true) {
+            self.hands.give(Job::Clients);
+        }
+    }
+
+    fn waiting(&mut self, found: Result<Option<Vec<model::Waiting>>, String>) {
+        self.at_clients = false;
+        match found {
+            Ok(found) => {
+                self.clients_unknown = None;
+                if let Some(found) = found {
+                    self.machine.waiting(&found, self.clock.now());
+                }
+            }
+            // It is tried again in a second, and said once.
+            Err(error) if self.clients_unknown.as_ref() != Some(&error) => {
+                eprintln!("passive checks see nothing: {error}");
+                self.clients_unknown = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Has the hands do what is to be done, if they are free.
     fn pump(&mut self) {
         if !matches!(self.doing, Doing::Nothing) {
@@ -226,6 +258,7 @@ impl Daemon {
                 Output::Orders(_) | Output::Clear | Output::SetTimeouts(_) => orders.push(output),
                 Output::Look => self.look = true,
                 Output::LookAtWeights => self.look_at_weights = true,
+                Output::LookAtClients => self.look_at_clients(),
                 Output::Run(_) | Output::Fifo(_) | Output::Event(_) => then.push(output),
             }
         }

@@ -16,8 +16,8 @@ use crate::metrics::{Names, render_with};
 use anyhow::{Context, Result, anyhow};
 use hyper::StatusCode;
 use nix::fcntl::Flock;
-use rlvs_control::bpffs;
-use rlvs_control::model::{Destination, ServiceKey};
+use rlvs_control::model::{Destination, ServiceKey, Waiting};
+use rlvs_control::{Walk, bpffs};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub enum Job {
     Remember(Box<Memory>),
     Look,
     Forget,
+    /// The next part of the connections, for passive checks.
+    Clients,
     /// For somebody who waits for it himself.
     Drain(drains::Asked, oneshot::Sender<(StatusCode, Value)>),
     /// The page for Prometheus.
@@ -59,6 +61,8 @@ pub struct Hands {
     pub done: channel::UnboundedReceiver<Done>,
     /// What came of drains.
     pub told: channel::UnboundedReceiver<What>,
+    /// What came of `Clients`; something at the end of a round.
+    pub waiting: channel::UnboundedReceiver<Result<Option<Vec<Waiting>>, String>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -88,6 +92,7 @@ pub fn start(
     let (jobs, orders) = mpsc::channel();
     let (report, done) = channel::unbounded_channel();
     let (tell, told) = channel::unbounded_channel();
+    let (looked, waiting) = channel::unbounded_channel();
     let (ready, began) = mpsc::channel();
     let work = move || {
         let prepared = prepare(open, namespace, directory);
@@ -102,6 +107,7 @@ pub fn start(
             }
         };
         let mut drains = Drains::default();
+        let mut walk = Walk::default();
         loop {
             let job =
                 match drains.pause().map_or_else(|| Ok(orders.recv().ok()), |pause| wait(&orders, pause)) {
@@ -115,6 +121,10 @@ pub fn start(
             match job {
                 Job::Drain(asked, reply) => {
                     let _ = reply.send(drain(&open, &mut drains, asked));
+                }
+                Job::Clients => {
+                    let found = open().and_then(|mut director| director.waiting(&mut walk));
+                    let _ = looked.send(found.map_err(|error| error.to_string()));
                 }
                 Job::Metrics(status, names, reply) => {
                     let _ = reply.send(metrics(&open, &status, names).map_err(|error| format!("{error:#}")));
@@ -132,7 +142,7 @@ pub fn start(
     let thread =
         thread::Builder::new().name("director".into()).spawn(work).context("cannot start a thread")?;
     let (found, place) = began.recv().map_err(|_| anyhow!("the director's thread ended"))??;
-    Ok((Hands { jobs, done, told, thread: Some(thread) }, found, place))
+    Ok((Hands { jobs, done, told, waiting, thread: Some(thread) }, found, place))
 }
 
 /// A job, or none: nobody gives any more. `Err` when the time is up.
@@ -195,7 +205,7 @@ fn carry_out(open: &Open, place: &Place, job: Job) -> Done {
             Ok(())
         }
         Job::Look => look(open, &mut done),
-        Job::Drain(..) | Job::Metrics(..) => Ok(()),
+        Job::Drain(..) | Job::Metrics(..) | Job::Clients => Ok(()),
         Job::Orders { memory, outputs } => {
             // Without a memory the next daemon knows less; that is no reason to leave a dead server in.
             done.problems.extend(place.remember(&memory).err().map(|error| format!("{error:#}")));

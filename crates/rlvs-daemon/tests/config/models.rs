@@ -215,6 +215,21 @@ fn agent() -> BoxedStrategy<Agent> {
     prop_oneof![Just(Agent::default()), agent].boxed()
 }
 
+fn passive() -> BoxedStrategy<Passive> {
+    let mode = prop_oneof![Just(PassiveMode::Off), Just(PassiveMode::Advise), Just(PassiveMode::Act)];
+    let recovery = prop_oneof![Just(Recovery::Hold), Just(Recovery::Check)];
+    let passive = (of(mode), of(time()), of(1u32..), of(1u32..=100), of(time()), of(recovery));
+    let passive = passive.prop_map(|(mode, window, connections, percent, hold, recovery)| Passive {
+        mode,
+        window,
+        connections,
+        percent,
+        hold,
+        recovery,
+    });
+    prop_oneof![Just(Passive::default()), passive].boxed()
+}
+
 fn real_server() -> BoxedStrategy<RealServer> {
     let first = (endpoint(), of(0u32..=0x7fff_ffff), of(forwarding()), of(any::<bool>()), of(any::<bool>()));
     let second =
@@ -279,8 +294,8 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
     let second = (of(persistence()), any::<[bool; 4]>(), of(0u32..=0x7fff_ffff), of(1u32..), any::<u32>());
     let third =
         (of(script()), of(script()), of(sorry), of(word()), of(via()), timing(), vec(real_server(), 0..3));
-    (first, second, third, agent())
-        .prop_map(|(first, second, third, agent)| {
+    (first, second, third, agent(), passive())
+        .prop_map(|(first, second, third, agent, passive)| {
             let (service, protocol, family, scheduler, flags, one_packet, method) = first;
             let (persistence, [alpha, omega, ha_suspend, inhibit_on_failure], weight, quorum, hysteresis) =
                 second;
@@ -308,6 +323,7 @@ fn virtual_server() -> BoxedStrategy<VirtualServer> {
                 via,
                 timing,
                 agent,
+                passive,
                 real_servers,
             }
         })
@@ -351,8 +367,8 @@ fn global() -> BoxedStrategy<Global> {
     });
     let stop = prop_oneof![Just(FlushAtStop::All), Just(FlushAtStop::Services)];
     let first = (of(word()), of(word()), of(sync), timeouts, of(stop));
-    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>())
-        .prop_map(|(first, notify_fifo, notify_fifo_script, script_user, switches)| {
+    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>(), passive())
+        .prop_map(|(first, notify_fifo, notify_fifo_script, script_user, switches, passive)| {
             let (net_namespace, net_namespace_ipvs, sync_daemon, timeouts, flush_at_stop) = first;
             let [flush_at_start, script_security, log_all_failures, notify_at_start] = switches;
             Global {
@@ -368,6 +384,7 @@ fn global() -> BoxedStrategy<Global> {
                 script_security,
                 log_all_failures,
                 notify_at_start,
+                passive,
             }
         })
         .boxed()

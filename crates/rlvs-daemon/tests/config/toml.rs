@@ -4,6 +4,7 @@ use crate::{models, parse, parse_toml};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rlvs_daemon::config::model::{Config, REGEX_OPTIONS, SCHEDULERS, SchedulerFlag, VirtualServer};
+use rlvs_daemon::config::report::Level;
 use rlvs_daemon::config::{keepalived, rules::desired_rules, toml};
 use rlvs_daemon::machine::CheckSpec;
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ fn the_documented_example_is_good_and_whole() {
     let lost: Vec<String> =
         keepalived::forget(&mut said).into_iter().map(|finding| finding.message).collect();
     let words = |word: &str| lost.iter().filter(|message| message.ends_with(&format!("for {word}"))).count();
-    assert_eq!((words("via"), words("agent"), lost.len()), (1, 3, 4), "{lost:?}");
+    assert_eq!((words("via"), words("agent"), words("passive"), lost.len()), (1, 3, 2, 6), "{lost:?}");
     let (again, report) = parse(&keepalived::write(&config));
     assert!(again == said && !report.has_errors(), "{report}");
     let shown = keys(example());
@@ -274,5 +275,90 @@ fn where_checks_through_the_virtual_address_go() {
         check.connect.via = None;
         let (straight, this) = (CheckSpec::of(&config, &plain, &plain.real_servers[0], &check), spec(vs));
         assert_eq!(straight.identity == this.identity, !label.contains("via"), "{text}");
+    }
+}
+
+/// Of passive checks: what cannot be met, and what cannot be watched.
+#[test]
+fn passive_checks_that_cannot_work() {
+    let of = |global: &str, vs: &str, real: &str| {
+        let text = format!(
+            "[global]\npassive = {{ {global} }}\n[[virtual_server]]\nservice = \"192.0.2.1:80\"\n{vs}\n\
+             [[virtual_server.real_server]]\naddress = \"10.0.0.1:80\"\n{real}\n"
+        );
+        let (_, report) = parse_toml(&text);
+        report.findings().map(|f| (f.level, f.line.unwrap_or(0), f.message.to_owned())).collect::<Vec<_>>()
+    };
+    let check = "check = [{ type = \"tcp\" }]";
+    for (global, vs, real, level, line, message) in [
+        ("window = \"2s\"", "", "", Level::Error, 1, "a window of 2s for passive checks"),
+        ("window = \"61s\"", "", "", Level::Error, 1, "a window of 61s for passive checks"),
+        ("connections = 0", "", "", Level::Error, 1, "passive checks that need 0 connections"),
+        ("percent = 101", "", "", Level::Error, 1, "101 percent of the connections of passive checks"),
+        (
+            "",
+            "passive = { percent = 0, mode = \"act\" }",
+            "",
+            Level::Error,
+            3,
+            "0 percent of the connections",
+        ),
+        ("hold = \"500ms\"", "", "", Level::Error, 1, "a hold of passive checks below 1 s"),
+        (
+            "mode = \"yes\"",
+            "",
+            "",
+            Level::Error,
+            2,
+            "unknown variant `yes`, expected one of `off`, `advise`, `act`",
+        ),
+        (
+            "",
+            "passive = { hold = \"9s\" }",
+            "",
+            Level::Warning,
+            3,
+            "settings of passive checks, which are off",
+        ),
+        (
+            "",
+            "passive = { mode = \"act\" }\nmethod = \"DR\"",
+            "",
+            Level::Error,
+            3,
+            "passive checks of 192.0.2.1:80, whose servers' answers do not pass here",
+        ),
+        (
+            "",
+            "passive = { mode = \"advise\" }\nprotocol = \"udp\"",
+            "",
+            Level::Error,
+            3,
+            "passive checks see SYNs, and 192.0.2.1:80 has none",
+        ),
+        (
+            "mode = \"act\", recovery = \"check\"",
+            "",
+            "",
+            Level::Error,
+            6,
+            "no check says when 10.0.0.1:80 may come back",
+        ),
+    ] {
+        let found = of(global, vs, real);
+        let fits =
+            |(l, at, said): &(Level, usize, String)| (*l, *at) == (level, line) && said.starts_with(message);
+        assert!(found.len() == 1 && fits(&found[0]), "{found:?}\n{global} {vs} {real}");
+    }
+    for (global, vs, real) in [
+        ("mode = \"act\", recovery = \"check\"", "", check),
+        // For all holds where it can.
+        ("mode = \"act\", recovery = \"check\"", "method = \"DR\"", ""),
+        ("mode = \"act\"", "protocol = \"udp\"", ""),
+        ("mode = \"act\"", "passive = { mode = \"off\" }", ""),
+        ("", "passive = { mode = \"act\" }\nmethod = \"DR\"", "method = \"NAT\""),
+        ("hold = \"9s\"", "passive = { mode = \"act\" }", ""),
+    ] {
+        assert_eq!(of(global, vs, real), [], "{global} {vs} {real}");
     }
 }

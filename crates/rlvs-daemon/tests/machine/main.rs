@@ -3,6 +3,7 @@
 mod agents;
 mod alive;
 mod files;
+mod passive;
 mod quorum;
 mod reload;
 mod restart;

@@ -1,5 +1,6 @@
 //! A director in memory, servers whose health a test decides, and a clock that the test moves.
 
+use super::passive::Clients;
 use rlvs_daemon::config::diff::Change;
 use rlvs_daemon::config::model::Config;
 use rlvs_daemon::config::rules::{Rule, key_text};
@@ -51,6 +52,8 @@ pub struct World {
     pub answers: BTreeMap<String, Outcome>,
     /// What an agent of this label says; no answer if it is not here, or empty.
     pub agents: BTreeMap<String, String>,
+    /// Of servers, for passive checks.
+    pub clients: BTreeMap<IpAddr, Clients>,
     /// The director's rules.
     pub rules: BTreeMap<String, Rule>,
     /// Scripts, lines of the pipe and tries, with the seconds since the start.
@@ -86,6 +89,7 @@ impl World {
             now,
             answers,
             agents,
+            clients: BTreeMap::new(),
             rules,
             log: Vec::new(),
             events: Vec::new(),
@@ -182,6 +186,7 @@ impl World {
                         let found: Vec<Rule> = self.rules.values().cloned().collect();
                         self.machine.observed_weights(&found, self.now);
                     }
+                    Output::LookAtClients => self.look_at_clients(),
                     Output::Run(script) => self.note(format!("run {}", script.command)),
                     Output::Fifo(line) => self.note(line),
                     Output::Event(event) => self.events.push(event.what.to_string()),

@@ -41,6 +41,7 @@ pub fn print(out: &mut impl Write, health: &Value) -> Result<()> {
                 text(&server["reason"])
             )?;
             agent(out, server)?;
+            passive(out, server)?;
             for check in list(server, "checks") {
                 let age = check["last_time"].as_f64().map_or_else(|| "not tried yet".to_owned(), ago);
                 let failures = match (&check["health"], check["failures"].as_u64()) {
@@ -74,11 +75,31 @@ fn agent(out: &mut impl Write, server: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What its clients' connections say of a server.
+fn passive(out: &mut impl Write, server: &Value) -> Result<()> {
+    let passive = &server["passive"];
+    let Some(standing) = passive["standing"].as_str() else { return Ok(()) };
+    let kind = if passive["acts"] == true { "passive check" } else { "passive check (advice)" };
+    let until = match (standing, passive["out_until"].as_f64()) {
+        ("out", Some(until)) => format!(", for {:.0} s more", (-since(until)).max(0.0)),
+        _ => String::new(),
+    };
+    let of =
+        (&passive["waiting"], &passive["opened"], passive["window_seconds"].as_f64().unwrap_or_default());
+    writeln!(out, "    {kind} {standing}{until}: {} wait, {} came in {:.0} s", of.0, of.1, of.2)?;
+    Ok(())
+}
+
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().into_iter().flatten()
 }
 
 fn ago(time: f64) -> String {
+    format!("{:.1} s ago", since(time).max(0.0))
+}
+
+/// Seconds since a time since 1970.
+fn since(time: f64) -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{:.1} s ago", (now.as_secs_f64() - time).max(0.0))
+    now.as_secs_f64() - time
 }

@@ -13,6 +13,7 @@ mod health;
 mod keepalived;
 mod lab;
 mod load;
+mod passive;
 mod reload;
 mod told;
 mod unequal;

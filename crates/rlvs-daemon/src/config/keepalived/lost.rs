@@ -1,15 +1,17 @@
 //! What the model has and a `keepalived.conf` has no words for.
 
-use crate::config::model::{Agent, Config, Via};
+use crate::config::model::{Agent, Config, Passive, Via};
 use crate::config::report::Level;
 use crate::config::validate::{Finding, Place};
 
 /// Takes out of a model what [`write`](super::write) has no words for, and says where that was.
 pub fn forget(config: &mut Config) -> Vec<Finding> {
     let mut lost = Lost(Vec::new());
+    lost.passive(Place::Global, &mut config.global.passive);
     for (i, vs) in config.virtual_servers.iter_mut().enumerate() {
         lost.via(Place::VirtualServer(i), &mut vs.via);
         lost.agent(Place::VirtualServer(i), &mut vs.agent);
+        lost.passive(Place::VirtualServer(i), &mut vs.passive);
         for (j, real) in vs.real_servers.iter_mut().enumerate() {
             lost.via(Place::RealServer(i, j), &mut real.via);
             lost.agent(Place::RealServer(i, j), &mut real.agent);
@@ -34,6 +36,12 @@ impl Lost {
     fn agent(&mut self, place: Place, agent: &mut Agent) {
         if std::mem::take(agent) != Agent::default() {
             self.say(place, "agent", "nobody asks for weights");
+        }
+    }
+
+    fn passive(&mut self, place: Place, passive: &mut Passive) {
+        if std::mem::take(passive) != Passive::default() {
+            self.say(place, "passive", "nobody watches whether clients are answered");
         }
     }
 

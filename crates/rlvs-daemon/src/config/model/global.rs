@@ -1,7 +1,7 @@
 //! What holds for the whole director.
 
 use super::server::{RunAs, Script};
-use super::{is_default, text};
+use super::{Passive, is_default, text};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -43,6 +43,9 @@ pub struct Global {
     /// Run `notify_up` and `notify_down` also for the state found first.
     #[serde(skip_serializing_if = "is_default")]
     pub notify_at_start: bool,
+    /// For virtual servers that do not say it. Not in keepalived.conf.
+    #[serde(skip_serializing_if = "is_default")]
+    pub passive: Passive,
 }
 
 /// `lvs_sync_daemon`: connections are told to another director.

@@ -8,6 +8,7 @@ mod agent;
 mod check;
 mod forwarding;
 mod global;
+mod passive;
 mod server;
 mod service;
 mod text;
@@ -21,6 +22,7 @@ pub use check::{
 };
 pub use forwarding::Forwarding;
 pub use global::{FlushAtStop, Global, InitFile, SyncDaemon, TimeoutsToSet, Tls, TrackFile};
+pub use passive::{EffectivePassive, Passive, PassiveMode, Recovery};
 pub use server::{RealServer, RunAs, Script, SorryServer};
 pub use service::{
     AddressFamily, Granularity, Group, MAX_RANGE, Member, Persistence, Protocol, SCHEDULERS, SchedulerFlag,

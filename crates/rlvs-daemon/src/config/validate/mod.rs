@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod passive;
 mod server;
 mod via;
 
@@ -119,6 +120,7 @@ impl<'a> Validation<'a> {
             self.error(Place::Global, message, "leave it out, the default is taken then");
         }
         self.not_supported();
+        self.passive(Place::Global, &self.config.global.passive);
         let t = &self.config.global.timeouts;
         if [t.tcp, t.tcp_fin, t.udp].iter().flatten().any(|time| !is_whole(*time)) {
             self.error(
@@ -166,6 +168,7 @@ impl<'a> Validation<'a> {
         self.persistence(place, server);
         self.timing(place, &server.timing);
         self.agent(place, &server.agent, None);
+        self.passive_of(i, server);
         self.weight(place, server.weight);
         self.quorum(place, server);
         if let Some(sorry) = &server.sorry_server {

@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::server::{RealServer, Script, SorryServer};
 use super::text::as_string;
 use super::timing::Timing;
-use super::{Check, EffectiveTiming, Endpoint, Forwarding, Via, is_default};
+use super::{Check, EffectiveTiming, Endpoint, Forwarding, Passive, Via, is_default};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -80,6 +80,9 @@ pub struct VirtualServer {
     /// Not in keepalived.conf.
     #[serde(default, skip_serializing_if = "is_default")]
     pub agent: Agent,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub passive: Passive,
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "real_server")]
     pub real_servers: Vec<RealServer>,
 }
@@ -117,6 +120,7 @@ impl VirtualServer {
             via: None,
             timing: Timing::default(),
             agent: Agent::default(),
+            passive: Passive::default(),
             real_servers: Vec::new(),
         }
     }
