@@ -11,6 +11,8 @@
 //!
 //! A further encapsulation is a module beside [`ipip`], [`gre`] and [`gue`] that tells where the inner header begins.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// By value, keys would be copied once more on a small stack.
+#![allow(clippy::needless_borrows_for_generic_args)]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
