@@ -106,7 +106,7 @@ fn carry_out_secured<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> 
     let now = jiffies();
     match Located::from_code(A::locate(packet, now)) {
         known @ (Located::Request(_) | Located::Reply(_)) => {
-            A::tc_carry_out(skb, packet, known.code(), now) as i32
+            carry_out_located(skb, packet, known.code(), now)
         }
         _ => TC_ACT_OK,
     }
@@ -123,7 +123,7 @@ fn carry_out_fragment<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) ->
         Located::New => carry_out(skb, packet),
         Located::Pass => TC_ACT_OK,
         Located::Up => TC_ACT_SHOT, // for now
-        _ => A::tc_carry_out(skb, packet, known, now) as i32,
+        _ => carry_out_located(skb, packet, known, now),
     }
 }
 
@@ -219,7 +219,7 @@ fn carry_out<A: Family>(skb: *mut __sk_buff, packet: &mut Packet<A>) -> i32 {
     if located == Located::Pass.code() {
         return TC_ACT_OK;
     }
-    A::tc_carry_out(skb, packet, located, now) as i32
+    carry_out_located(skb, packet, located, now)
 }
 
 /// The packet's connection has no source yet: what [`finish`] says then, which is no `TC_ACT_…`.
@@ -227,7 +227,7 @@ const SOURCELESS: i32 = 1000;
 
 /// The second half of the story. The first packet of a connection may need a source before (`TC_ACT_…`).
 #[inline(always)]
-pub fn carry_out_located<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
+fn carry_out_located<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, located: u64, now: u32) -> i32 {
     let mut done = A::tc_finish(skb, packet, located, now);
     if done as i32 == SOURCELESS {
         // Here, and not where it was missed: there is no stack left there.

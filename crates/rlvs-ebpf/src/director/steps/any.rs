@@ -229,14 +229,6 @@ pub fn first_fragment<A: Family>(
 }
 
 #[inline(always)]
-pub fn tc_carry_out<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32) -> u64 {
-    match unsafe { packet.as_ref() } {
-        Some(packet) => tc::carry_out_located(skb, packet, located, now) as u64,
-        None => TC_ACT_OK as u64,
-    }
-}
-
-#[inline(always)]
 pub fn tc_finish<A: Family>(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32) -> u64 {
     match unsafe { packet.as_ref() } {
         Some(packet) => tc::finish(skb, packet, located, now),

@@ -126,10 +126,7 @@ steps! {
     /// TC: a first fragment, before it is located and after; not 0 if it is used up.
     rlvs_first_fragment, rlvs6_first_fragment:
         first_fragment(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
-    /// TC: the same (`TC_ACT_…`), and what may be needed before.
-    rlvs_tc_carry_out, rlvs6_tc_carry_out:
-        tc_carry_out(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
-    /// The second half itself, see `tc::finish`.
+    /// TC: the same, see `tc::finish`.
     rlvs_tc_finish, rlvs6_tc_finish:
         tc_finish(skb: *mut __sk_buff, packet: *const Packet<A>, located: u64, now: u32);
     /// Likewise.
