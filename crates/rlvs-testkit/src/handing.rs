@@ -22,10 +22,12 @@ pub fn handed_on<L: Where>(
     located: Located,
     frame: Vec<u8>,
 ) -> Vec<Vec<u8>> {
+    if packet.part == Part::Later {
+        return vec![frame]; // it has no numbers
+    }
     let tcp = packet.l4_at as usize;
     let words = [4, 8, 12].map(|at| word(&frame, tcp + at));
-    let read = Segment::read(words, packet.l4_len()).filter(|_| packet.part != Part::Later);
-    let Some((mut segment, len)) = read else {
+    let Some((mut segment, len)) = Segment::read(words, packet.l4_len()) else {
         return vec![frame];
     };
     let conn = Entry::at(brain, plan.edit.handing - 1).expect("the connection");
