@@ -234,7 +234,7 @@ fn receive_icmp<L: Where>(world: &World, cpu: usize, packet: &Packet<Be32>, fram
     }
 }
 
-/// A masqueraded ICMP error; its sums are made anew.
+/// A masqueraded ICMP error; its own sums are made anew.
 fn requoted(packet: &Packet<Be32>, quote: &Quote<Be32>, frame: &[u8], plan: &Plan<Be32>) -> Vec<u8> {
     const IP: usize = eth::HEADER_LEN;
     let rewrite = &plan.edit.rewrite;
@@ -248,12 +248,10 @@ fn requoted(packet: &Packet<Be32>, quote: &Quote<Be32>, frame: &[u8], plan: &Pla
     put(&mut out, quote.ip_at as usize + ipv4::DST_AT, &quoted.dst.bytes());
     put(&mut out, quote.l4_at as usize, &quoted.sport.bytes());
     put(&mut out, quote.l4_at as usize + 2, &quoted.dport.bytes());
+    // The quote's own sum may be wrong, and stays so.
+    put(&mut out, quote.ip_at as usize + ipv4::CHECK_AT, &quoted.ip_check.bytes());
     let (icmp, end) = (packet.l4_at as usize, IP + packet.total_len as usize);
-    for (check_at, from, to) in [
-        (IP + ipv4::CHECK_AT, IP, icmp),
-        (quote.ip_at as usize + ipv4::CHECK_AT, quote.ip_at as usize, quote.l4_at as usize),
-        (icmp + 2, icmp, end),
-    ] {
+    for (check_at, from, to) in [(IP + ipv4::CHECK_AT, IP, icmp), (icmp + 2, icmp, end)] {
         put(&mut out, check_at, &[0, 0]);
         let check = finish(sum_bytes(&out[from..to])).bytes();
         put(&mut out, check_at, &check);
