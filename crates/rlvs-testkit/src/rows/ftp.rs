@@ -1,6 +1,6 @@
 //! Rows about FTP behind NAT: what is said on a control connection, and the data connections that follow.
 
-use super::{client, server, step, story};
+use super::{client, server, story};
 use crate::golden::{Expected, Step, Story};
 use crate::lab;
 use crate::packet::{ACK, Builder, Check, PSH, SYN, at, tcp};
@@ -174,7 +174,7 @@ pub fn direct() -> Story {
     let server_says = line("10.0.0.100:21", CLIENT, said);
     let steps = vec![
         client("the control connection", &tcp(at(CLIENT), at(VIP), SYN), Expected::To(1)),
-        step("an answer that passes by", lab::from_server(1, &server_says.bytes()), Expected::Pass),
+        server(1, "an answer that passes by", &server_says, Expected::Pass),
         client("PORT", &line(CLIENT, VIP, "PORT 172,16,0,9,156,65\r\n"), Expected::To(1)),
         calls("nothing is expected", "172.16.0.9:3000", 51213, false),
         calls_back("of nobody", 1, 20, "172.16.0.9:40001", false),
