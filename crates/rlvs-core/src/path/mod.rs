@@ -157,7 +157,7 @@ pub fn deliver<A: Addr, T: Tables<A>>(
             let (addr, port) = (conn.dest_addr(), conn.dest_port());
             let target = fwd::Target { dest: dest_id, method: seen.method(), addr, port };
             let decision = fwd::forward(packet, &target, dest, settings, tables, plan);
-            if seen.method() == Method::FullNat as u8 {
+            if seen.method() == Method::FullNat as u8 && decision.is_sent() {
                 if !conn.has_source() {
                     return Decision::UP;
                 }

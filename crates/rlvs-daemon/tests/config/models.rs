@@ -66,11 +66,11 @@ fn script() -> BoxedStrategy<Script> {
 }
 
 fn forwarding() -> BoxedStrategy<Forwarding> {
-    let tunnel = |kind, checksum| Forwarding {
-        method: Method::Tunnel,
-        tunnel: Tunnel { kind, port: 0, checksum },
-        proxy_protocol: false,
+    let tunnel = |kind, port, checksum| {
+        let tunnel = Tunnel { kind, port, checksum };
+        Forwarding { method: Method::Tunnel, tunnel, ..Forwarding::default() }
     };
+    let checksum = prop_oneof![Just(TunnelChecksum::None), Just(TunnelChecksum::Remote)];
     prop_oneof![
         Just(Forwarding::default()),
         Just(Forwarding { method: Method::DirectRoute, ..Forwarding::default() }),
@@ -79,15 +79,9 @@ fn forwarding() -> BoxedStrategy<Forwarding> {
             proxy_protocol,
             ..Forwarding::default()
         }),
-        Just(tunnel(TunnelKind::Ipip, TunnelChecksum::None)),
-        Just(tunnel(TunnelKind::Gre, TunnelChecksum::Full)),
-        (1u16.., prop_oneof![Just(TunnelChecksum::None), Just(TunnelChecksum::Remote)]).prop_map(
-            |(port, checksum)| Forwarding {
-                method: Method::Tunnel,
-                tunnel: Tunnel { kind: TunnelKind::Gue, port, checksum },
-                proxy_protocol: false
-            }
-        ),
+        Just(tunnel(TunnelKind::Ipip, 0, TunnelChecksum::None)),
+        Just(tunnel(TunnelKind::Gre, 0, TunnelChecksum::Full)),
+        (1u16.., checksum).prop_map(move |(port, checksum)| tunnel(TunnelKind::Gue, port, checksum)),
     ]
     .boxed()
 }
