@@ -5,7 +5,7 @@
 //! with the ipip module unwraps it; our program, on TC ingress, does so where there is no such module, and then lets the
 //! inner packet go on to the VIP on `lo` as if it had come that way.
 //!
-//! It touches only what is surely meant for it: a tunnel packet to this host whose inner destination is one of [`VIPS`].
+//! It touches only what is surely meant for it: a tunnel packet to this host whose inner destination is one of [`OPENED`].
 //! All else goes on untouched, bit for bit, and the kernel does what it would have done without us.
 //! [`counter`] has the fates a packet can meet; `rlvs realserver status` shows how many met which.
 //!
@@ -24,8 +24,10 @@ mod realserver {
     pub mod ecn;
     pub mod gre;
     pub mod gue;
+    pub mod ip;
     pub mod ipip;
     pub mod ipv4;
+    pub mod ipv6;
     pub mod opened;
     pub mod options;
     pub mod packet;

@@ -20,11 +20,6 @@ pub fn asked(
     }
     for vip in &more.vips {
         unicast(*vip)?;
-        if more.tunnel.is_some() && vip.is_ipv6() {
-            return Err(Error::NotSupported(format!(
-                "the IPv6 VIP {vip} through a tunnel (ours carry IPv4; for DR give it an `up` of its own, without --tunnel)"
-            )));
-        }
     }
     let all = links.all()?;
     for name in more.devices.iter().chain(&wanted.devices) {
@@ -49,10 +44,21 @@ pub fn asked(
             "a device of the kernel's for {tunnel} (leave --decap out; or make it yourself, and run `up` without --tunnel)"
         )));
     }
+    let six = more.vips.iter().find(|vip| more.tunnel.is_some() && vip.is_ipv6());
+    if let (Some(vip), Decap::Kernel) = (six, wanted.decap) {
+        return Err(Error::NotSupported(format!(
+            "a device of the kernel's for the IPv6 VIP {vip}: its ipip is for IPv4 in IPv4 alone (leave --decap out; or make \
+             an ip6tnl or sit device yourself, and run `up` without --tunnel)"
+        )));
+    }
     match (before.and_then(|s| s.by.as_ref()), wanted.decap) {
         (Some(By::Kernel { device }), _) if !is_ipip => {
             invalid(&format!("{device} takes ipip packets already: run `rlvs realserver down` first"))
         }
+        (Some(By::Kernel { device }), _) if six.is_some() => invalid(&format!(
+            "{device} takes tunnel packets already, and is for IPv4 in IPv4 alone: run `rlvs realserver down` first, then \
+             `up` with all VIPs"
+        )),
         (Some(By::Kernel { device }), Decap::Ebpf) => {
             invalid(&format!("{device} takes tunnel packets already: run `rlvs realserver down` first"))
         }

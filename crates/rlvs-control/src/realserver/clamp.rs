@@ -12,6 +12,7 @@
 //! requests may arrive on, less the headers of the tunnel, is the largest packet that comes through; where a router on the way
 //! takes less, the operator has to say so.
 
+use super::ebpf::key;
 use super::hook::{Program, failed, io_os_error};
 use super::install::{receivers, step};
 use super::journal::Step;
@@ -181,14 +182,6 @@ fn set(pins: &Path, vip: IpAddr, most: u32) -> Result<()> {
         Some(libc::E2BIG) => Error::Full { what: "VIP", limit: 4096 },
         _ => failed(format!("limiting the MSS of {vip}"), e),
     })
-}
-
-/// As the program knows VIPs.
-fn key(vip: IpAddr) -> [u8; 16] {
-    match vip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    }
 }
 
 #[cfg(test)]

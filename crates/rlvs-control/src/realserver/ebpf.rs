@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <bpffs>/rlvs/ns-<cookie>/realserver/program          the program
-//!                                     VIPS             whose tunnel packets it takes
+//!                                     OPENED           whose tunnel packets it takes
 //!                                     COUNTERS         what became of them
 //!                                     link-<ifindex>   tcx: removing the pin detaches it
 //! ```
@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-const VIPS: &str = "VIPS";
+const OPENED: &str = "OPENED";
 const COUNTERS: &str = "COUNTERS";
-const MAPS: [&str; 2] = [VIPS, COUNTERS];
+const MAPS: [&str; 2] = [OPENED, COUNTERS];
 
 /// Loads the program if it is not there, opens it for `vips` and attaches it to `devices`.
 pub fn install(
@@ -34,7 +34,7 @@ pub fn install(
     if !complete(&pins) {
         step(work, done, Step::Pins { program: Program::Decap }, |_| Program::Decap.load(&pins, &MAPS))?;
     }
-    for vip in vips.iter().filter(|v| v.is_ipv4()) {
+    for vip in vips {
         if !is_open(&pins, *vip, tunnel)? {
             step(work, done, Step::Opened { address: *vip }, |_| open(&pins, *vip, tunnel))?;
         }
@@ -68,11 +68,11 @@ pub fn takes(cookie: u64, vip: IpAddr, tunnel: Tunnel) -> Result<bool> {
 
 /// Takes no more tunnel packets for the VIP.
 pub fn close(cookie: u64, vip: IpAddr) -> Result<()> {
-    let (pins, IpAddr::V4(v4)) = (Program::Decap.pins(cookie)?, vip) else { return Ok(()) };
+    let pins = Program::Decap.pins(cookie)?;
     if !complete(&pins) {
         return Ok(());
     }
-    match vips(&pins)?.remove(&key(v4)) {
+    match opened(&pins)?.remove(&key(vip)) {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
         Err(e) if io_os_error(&e) == Some(libc::ENOENT) => Ok(()),
         Err(e) => Err(failed(format!("closing the tunnel for {vip}"), e)),
@@ -83,14 +83,13 @@ fn complete(pins: &Path) -> bool {
     Program::Decap.is_complete(pins, &MAPS)
 }
 
-fn vips(pins: &Path) -> Result<HashMap<MapData, u32, u32>> {
-    let data = MapData::from_pin(pins.join(VIPS)).map_err(|e| failed("opening the map of VIPs", e))?;
+fn opened(pins: &Path) -> Result<HashMap<MapData, [u8; 16], u32>> {
+    let data = MapData::from_pin(pins.join(OPENED)).map_err(|e| failed("opening the map of VIPs", e))?;
     HashMap::try_from(Map::HashMap(data)).map_err(|e| failed("opening the map of VIPs", e))
 }
 
 fn is_open(pins: &Path, vip: IpAddr, tunnel: Tunnel) -> Result<bool> {
-    let IpAddr::V4(v4) = vip else { return Ok(false) };
-    match vips(pins)?.get(&key(v4), 0) {
+    match opened(pins)?.get(&key(vip), 0) {
         Ok(number) => Ok(number == tunnel.number()),
         Err(MapError::KeyNotFound) => Ok(false),
         Err(e) => Err(failed("reading the map of VIPs", e)),
@@ -98,14 +97,16 @@ fn is_open(pins: &Path, vip: IpAddr, tunnel: Tunnel) -> Result<bool> {
 }
 
 fn open(pins: &Path, vip: IpAddr, tunnel: Tunnel) -> Result<()> {
-    let IpAddr::V4(v4) = vip else { return Ok(()) };
-    vips(pins)?.insert(key(v4), tunnel.number(), 0).map_err(|e| match io_os_error(&e) {
+    opened(pins)?.insert(key(vip), tunnel.number(), 0).map_err(|e| match io_os_error(&e) {
         Some(libc::E2BIG) => Error::Full { what: "VIP", limit: 4096 },
         _ => failed(format!("opening the tunnel for {vip}"), e),
     })
 }
 
-/// The key of a VIP: its bytes as they are in the packet.
-fn key(vip: std::net::Ipv4Addr) -> u32 {
-    u32::from_ne_bytes(vip.octets())
+/// The key of a VIP: its bytes as they are in the packet, IPv4 as ::ffff:0:0/96.
+pub fn key(vip: IpAddr) -> [u8; 16] {
+    match vip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
 }

@@ -22,9 +22,6 @@ use std::path::{Path, PathBuf};
 pub static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/rlvs-realserver.bpf.o"));
 
-/// `BPF_F_ADJ_ROOM_DECAP_L3_IPV4`, since Linux 6.3.
-const DECAP_L3_IPV4: u64 = 1 << 7;
-
 /// Where a filter of ours stands among others of clsact: early, at "4", the IP protocol number of IP in IP.
 const FILTER: NlOptions = NlOptions { priority: 4, handle: TcHandle::new(0, 4), classid: None };
 
@@ -79,9 +76,10 @@ impl Program {
         fs::create_dir_all(pins)
             .map_err(|e| Error::system(format!("making the directory {}", pins.display()), e))?;
         let refused = |reason: String| Error::Load { reason };
-        let flags = if kernel_has(6, 3) { DECAP_L3_IPV4 } else { 0 };
+        // `BPF_F_ADJ_ROOM_DECAP_L3_IPV4` and `…_IPV6`.
+        let knows = u32::from(kernel_has(6, 3));
         let mut object = aya::EbpfLoader::new()
-            .override_global("ROOM_FLAGS", &flags, true)
+            .override_global("KNOWS_DECAP_L3", &knows, true)
             .load(OBJECT)
             .map_err(|e| refused(chain(&e)))?;
         for name in maps {

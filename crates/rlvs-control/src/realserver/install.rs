@@ -104,7 +104,7 @@ fn address(work: &mut Work, vip: IpAddr, done: &mut Done) -> Result<()> {
 fn take(work: &mut Work, wanted: &Wanted, tunnel: Tunnel, done: &mut Done) -> Result<Vec<String>> {
     let by = match state_by(work) {
         Some(by) => by,
-        None => choose(work, tunnel, wanted.decap, done)?,
+        None => choose(work, tunnel, wanted, done)?,
     };
     if let Some(state) = &mut work.journal.state {
         state.by = Some(by.clone());
@@ -143,11 +143,13 @@ fn wanted(work: &Work) -> Result<Wanted> {
     state.map(|s| s.wanted.clone()).ok_or_else(|| Error::Invalid("nothing is wanted".to_string()))
 }
 
-fn choose(work: &mut Work, tunnel: Tunnel, decap: Decap, done: &mut Done) -> Result<By> {
-    if decap == Decap::Ebpf || tunnel != Tunnel::Ipip {
+/// (The kernel's ipip device is for IPv4 in IPv4 alone.)
+fn choose(work: &mut Work, tunnel: Tunnel, wanted: &Wanted, done: &mut Done) -> Result<By> {
+    let auto = wanted.decap == Decap::Auto && wanted.vips.iter().all(IpAddr::is_ipv4);
+    if tunnel != Tunnel::Ipip || wanted.decap != Decap::Kernel && !auto {
         return Ok(By::Ebpf);
     }
-    match (kernel_device(work, done)?, decap) {
+    match (kernel_device(work, done)?, wanted.decap) {
         (Ok(device), _) => Ok(By::Kernel { device }),
         (Err(_), Decap::Auto) => Ok(By::Ebpf),
         (Err(source), _) => Err(Error::system(

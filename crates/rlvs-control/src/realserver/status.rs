@@ -119,8 +119,7 @@ pub fn status() -> Result<Status> {
     if let (Some(tunnel), Some(by)) = (wanted.tunnel, &state.by) {
         let decapsulation = decapsulation(&work, wanted, tunnel, by, &all)?;
         if *by == By::Ebpf {
-            // (One of IPv6 is served without a tunnel.)
-            for vip in wanted.vips.iter().filter(|vip| vip.is_ipv4()) {
+            for vip in &wanted.vips {
                 if !ebpf::takes(work.cookie, *vip, tunnel)? {
                     status.missing.push(format!("tunnel packets for {vip} are not taken"));
                 }

@@ -3,7 +3,8 @@
 //! Two raw sockets listen on the server: one hears UDP packets (the inner ones, once they are out), one hears IP in IP (what
 //! our program left alone). Both get whole packets, so "untouched" can be said of every bit.
 
-use super::net::{Net, PEER_MAC, SERVER_MAC, Wire, set_sysctl};
+use super::net::{Net, Wire, set_sysctl};
+use super::packets::{frame, ipv4, seal};
 use super::{OTHER_VIP, VIP, tun};
 use rlvs_control::realserver::{self, Tunnel, Wanted};
 use std::collections::BTreeMap;
@@ -50,28 +51,6 @@ impl Delivered {
     }
 }
 
-fn ipv4(from: &str, to: &str, protocol: u8, tos: u8, payload: &[u8]) -> Vec<u8> {
-    let total = (20 + payload.len()) as u16;
-    let mut packet = vec![0x45, tos, 0, 0, 0x12, 0x34, 0x40, 0, 64, protocol, 0, 0];
-    packet[2..4].copy_from_slice(&total.to_be_bytes());
-    packet.extend(from.parse::<Ipv4Addr>().unwrap().octets());
-    packet.extend(to.parse::<Ipv4Addr>().unwrap().octets());
-    packet.extend(payload);
-    seal(&mut packet);
-    packet
-}
-
-/// Makes the header's checksum right.
-fn seal(packet: &mut [u8]) {
-    let header = usize::from(packet[0] & 0x0f) * 4;
-    packet[10..12].fill(0);
-    let words = packet[..header].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
-    let sum: u32 = words.sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
-}
-
 fn request(to: &str, tos: u8) -> Vec<u8> {
     let words = b"a request of a client";
     let mut udp = [4444u16.to_be_bytes(), PORT.to_be_bytes()].concat();
@@ -83,13 +62,6 @@ fn request(to: &str, tos: u8) -> Vec<u8> {
 
 fn tunnelled(inner: &[u8], tos: u8) -> Vec<u8> {
     ipv4(DIRECTOR, RIP, IPIP, tos, inner)
-}
-
-fn frame(packet: &[u8]) -> Vec<u8> {
-    let mut frame = [SERVER_MAC, PEER_MAC].concat();
-    frame.extend([0x08, 0x00]);
-    frame.extend(packet);
-    frame
 }
 
 /// The outer packet with some bytes changed, and a checksum that is right for them.

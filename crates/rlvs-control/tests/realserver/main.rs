@@ -1,10 +1,12 @@
 //! The real server's side, in namespaces of the tests' own: `up`, `down` and `status` (here), silence in ARP ([`arp`]),
-//! the program that takes requests out of their tunnel ([`decap`]) and the one that lowers the MSS ([`clamp`]). Needs root.
+//! the program that takes requests out of their tunnel ([`decap`], [`families`]) and the one that lowers the MSS ([`clamp`]). Needs root.
 
 mod arp;
 mod clamp;
 mod decap;
+mod families;
 mod net;
+mod packets;
 
 use aya::programs::{TcAttachType, tc};
 use net::{Net, add_address, set_sysctl, set_up, snapshot, sysctl};
@@ -130,7 +132,7 @@ fn up_repairs_what_was_undone_and_status_names_it() {
     });
 }
 
-/// No tunnel of ours carries IPv6, so none is missed.
+/// Its tunnel is open as well: that does a VIP of DR no harm.
 #[test]
 fn an_ipv6_vip_without_a_tunnel_beside_one_with() {
     let net = Net::new();
@@ -207,7 +209,7 @@ fn refusals_name_the_value_and_change_nothing() {
             (dr(&["198.51.100.50"], &[]), "is on a1 already"),
             (dr(&["198.51.100.255"], &[]), "broadcast"),
             (dr(&[], &[]), "no VIP given"),
-            (tun(&["fd00::1"], &[]), "IPv6"),
+            (Wanted { decap: Decap::Kernel, ..tun(&["fd00::1"], &[]) }, "IPv4 in IPv4 alone"),
             (Wanted { tunnel: Some(Tunnel::Gre), decap: Decap::Kernel, ..dr(&[VIP], &[]) }, "for gre"),
         ] {
             let error = realserver::up(&wanted).unwrap_err().to_string();

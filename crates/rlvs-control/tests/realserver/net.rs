@@ -199,18 +199,26 @@ impl Tun {
 pub struct Wire {
     socket: OwnedFd,
     index: u32,
+    /// The ethertype, in network order.
+    wanted: u16,
 }
 
 impl Wire {
+    /// All frames, as they are on the cable.
     pub fn open(device: &str) -> Wire {
-        let all = (libc::ETH_P_ALL as u16).to_be();
+        Wire::of(device, libc::ETH_P_ALL as u16)
+    }
+
+    /// The frames of this ethertype; those that come in as they are behind TC.
+    pub fn of(device: &str, ethertype: u16) -> Wire {
+        let wanted = ethertype.to_be();
         // SAFETY: plain numbers; a new descriptor comes back, which nobody else knows.
         let socket = unsafe {
-            let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(all));
+            let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(wanted));
             assert!(fd >= 0, "AF_PACKET: {}", io::Error::last_os_error());
             OwnedFd::from_raw_fd(fd)
         };
-        let wire = Wire { socket, index: index(device) };
+        let wire = Wire { socket, index: index(device), wanted };
         let (address, len) = wire.address();
         // SAFETY: a whole sockaddr_ll that lives over the call.
         let rc = unsafe { libc::bind(wire.socket.as_raw_fd(), (&raw const address).cast(), len) };
@@ -248,7 +256,7 @@ impl Wire {
         // SAFETY: plain numbers, for which all zeroes is a value.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_protocol = self.wanted;
         address.sll_ifindex = self.index as i32;
         (address, size_of::<libc::sockaddr_ll>() as libc::socklen_t)
     }

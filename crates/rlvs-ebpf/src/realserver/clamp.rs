@@ -13,6 +13,7 @@
 //! It is never raised, and none is added where there is none: the client then takes 536 (IPv6: 1220) by itself. All else goes on
 //! untouched. The program is on an interface only where that was asked for.
 
+use super::ip::Place;
 use super::options::Options;
 use super::packet::Packet;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_UNSPEC};
@@ -31,16 +32,6 @@ static CLAMPED: PerCpuArray<u64, 1> = PerCpuArray::new();
 const TCP: u8 = 6;
 const TCP_LEN: u32 = 20;
 const SYN: u8 = 0x02;
-const IPV6_LEN: usize = 40;
-
-/// What IP says of a packet.
-struct Sent {
-    source: [u8; 16],
-    /// Where TCP begins, counted from the IP header.
-    tcp_at: u32,
-    /// Header and payload.
-    total_len: u32,
-}
 
 #[classifier]
 pub fn rlvs_clamp_mss(ctx: TcContext) -> i32 {
@@ -57,9 +48,16 @@ pub fn rlvs_clamp_mss(ctx: TcContext) -> i32 {
 /// None if the packet goes on as it came.
 #[inline(always)]
 fn clamp(packet: &Packet) -> Option<()> {
-    let sent = if packet.is_ipv4() { ipv4(packet)? } else { ipv6(packet)? };
+    if !packet.is_ipv4() && !packet.is_ipv6() {
+        return None;
+    }
+    // (Extension headers are none of a SYN's in practice; one that has them is left alone.)
+    let sent = packet.ip_at(0, packet.is_ipv6())?;
+    if sent.protocol != TCP || sent.place == Place::Later {
+        return None;
+    }
     // Where the header ends, in words, and the flags.
-    let [words, flags] = packet.read(sent.tcp_at + 12)?;
+    let [words, flags] = packet.read(sent.header_len + 12)?;
     let header_len = u32::from(words >> 4) * 4;
     if flags & SYN == 0 || header_len <= TCP_LEN {
         return None;
@@ -68,38 +66,9 @@ fn clamp(packet: &Packet) -> Option<()> {
     let most = unsafe { CLAMPS.get(&sent.source) }.copied()?;
     // The kernel changes packets by offsets from the link header, if there is one.
     let link_len = packet.len.checked_sub(sent.total_len)?;
-    if sent.total_len < sent.tcp_at + header_len || !packet.begins_at(link_len) {
+    if sent.total_len < sent.header_len + header_len || !packet.begins_at(link_len) {
         return None;
     }
-    let tcp_at = link_len + sent.tcp_at;
+    let tcp_at = link_len + sent.header_len;
     Options::read(packet, tcp_at, header_len - TCP_LEN)?.lower(packet, tcp_at, most)
-}
-
-#[inline(always)]
-fn ipv4(packet: &Packet) -> Option<Sent> {
-    let header = packet.ipv4_at(0)?;
-    if header.protocol() != TCP || header.is_later_fragment() {
-        return None;
-    }
-    let mut source = [0; 16];
-    source[10] = 0xff;
-    source[11] = 0xff;
-    source[12..].copy_from_slice(&header.source().to_ne_bytes());
-    Some(Sent { source, tcp_at: header.header_len(), total_len: header.total_len() })
-}
-
-/// Extension headers are none of a SYN's in practice; one that has them is left alone.
-#[inline(always)]
-fn ipv6(packet: &Packet) -> Option<Sent> {
-    if !packet.is_ipv6() {
-        return None;
-    }
-    let header: [u8; IPV6_LEN] = packet.read(0)?;
-    if header[0] >> 4 != 6 || header[6] != TCP {
-        return None;
-    }
-    let mut source = [0; 16];
-    source.copy_from_slice(&header[8..24]);
-    let payload = u32::from(u16::from_be_bytes([header[4], header[5]]));
-    Some(Sent { source, tcp_at: IPV6_LEN as u32, total_len: IPV6_LEN as u32 + payload })
 }

@@ -1,17 +1,21 @@
-//! IP in IP (RFC 2003), protocol 4: the inner IPv4 header follows the outer one, with nothing between them.
+//! IP in IP, with nothing between the two headers: IPv4 inside is protocol 4 (RFC 2003; in IPv6 RFC 2473), IPv6 inside is
+//! protocol 41 (RFC 4213, section 3; in IPv6 RFC 2473).
 //!
 //! ```text
-//! | outer: director -> real server, protocol 4 | inner: client -> VIP | TCP, UDP, … |
-//! | inner: client -> VIP | TCP, UDP, … |                                             after decapsulation
+//! | outer: director -> real server, protocol 4 or 41 | inner: client -> VIP | TCP, UDP, … |
+//! | inner: client -> VIP | TCP, UDP, … |                                                    after decapsulation
 //! ```
 //!
 //! The real server needs the VIP on `lo` (`rlvs realserver up --vip VIP --tunnel ipip` sees to all).
 
-use super::ipv4::Header;
+const IPV4: u8 = 4;
+const IPV6: u8 = 41;
 
-pub const PROTOCOL: u8 = 4;
-
-/// Where the inner header begins, counted from the outer one; none if this is not IP in IP.
-pub fn inner_at(outer: &Header) -> Option<u32> {
-    if outer.protocol() == PROTOCOL { Some(outer.header_len()) } else { None }
+/// Whether there is IPv6 inside; none if this is not the number of an IP packet inside another.
+pub fn has_ipv6(protocol: u8) -> Option<bool> {
+    match protocol {
+        IPV4 => Some(false),
+        IPV6 => Some(true),
+        _ => None,
+    }
 }

@@ -1,61 +1,36 @@
 //! The fixed part of an IPv4 header (RFC 791, section 3.1), as it lies in the packet.
 
-use super::ecn::Ecn;
+use super::ip::{First, Place};
 
 /// The length without options.
 pub const LEN: usize = 20;
+/// Where the two addresses begin.
+pub const ADDRESSES: usize = 12;
 
-#[derive(Clone, Copy)]
-pub struct Header([u8; LEN]);
-
-impl Header {
-    /// None if this is no IPv4 header.
-    pub fn new(bytes: [u8; LEN]) -> Option<Header> {
-        let header = Header(bytes);
-        if bytes[0] >> 4 == 4 && header.header_len() >= LEN as u32 { Some(header) } else { None }
+/// None if this is no IPv4 header.
+#[inline(always)]
+pub fn read(bytes: [u8; ADDRESSES]) -> Option<First> {
+    let header_len = u32::from(bytes[0] & 0x0f) * 4;
+    if bytes[0] >> 4 != 4 || header_len < LEN as u32 {
+        return None;
     }
+    let word = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    let place = match word(6) & 0x3fff {
+        0 => Place::Whole,
+        // More fragments follow.
+        0x2000 => Place::First,
+        _ => Place::Later,
+    };
+    let total_len = u32::from(word(2));
+    let (tos, protocol) = (bytes[1], bytes[9]);
+    Some(First { tos, protocol, place, header_len, total_len, is_huge: total_len == 0 })
+}
 
-    /// With options, in bytes: 20 to 60.
-    pub fn header_len(&self) -> u32 {
-        u32::from(self.0[0] & 0x0f) * 4
-    }
-
-    pub fn ecn(&self) -> Ecn {
-        Ecn::of(self.0[1])
-    }
-
-    pub fn tos(&self) -> u8 {
-        self.0[1]
-    }
-
-    /// Header and payload, in bytes. Zero in a GSO packet of more than 64 KiB.
-    pub fn total_len(&self) -> u32 {
-        u32::from(u16::from_be_bytes([self.0[2], self.0[3]]))
-    }
-
-    /// More fragments follow, or this is not the first one.
-    pub fn is_fragment(&self) -> bool {
-        u16::from_be_bytes([self.0[6], self.0[7]]) & 0x3fff != 0
-    }
-
-    /// Not the first fragment: what follows the header is payload from somewhere.
-    pub fn is_later_fragment(&self) -> bool {
-        u16::from_be_bytes([self.0[6], self.0[7]]) & 0x1fff != 0
-    }
-
-    pub fn protocol(&self) -> u8 {
-        self.0[9]
-    }
-
-    /// In network order, as the maps and the kernel want it.
-    pub fn source(&self) -> u32 {
-        u32::from_ne_bytes([self.0[12], self.0[13], self.0[14], self.0[15]])
-    }
-
-    /// In network order, as the maps and the kernel want it.
-    pub fn destination(&self) -> u32 {
-        u32::from_ne_bytes([self.0[16], self.0[17], self.0[18], self.0[19]])
-    }
+/// An address as one of IPv6: ::ffff:0:0/96.
+#[inline(always)]
+pub fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = v4;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 /// Whether this sum (of 16-bit words, not yet folded) over a whole header, its checksum included, is that of an intact

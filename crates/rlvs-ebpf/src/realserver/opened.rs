@@ -1,4 +1,4 @@
-//! For which tunnel a VIP is opened: the values of the map `VIPS`, one number for each kind.
+//! For which tunnel a VIP is opened: the values of the map `OPENED`, one number for each kind.
 //!
 //! Shared by the program and user space.
 

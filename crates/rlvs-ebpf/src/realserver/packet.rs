@@ -3,12 +3,13 @@
 //! Offsets are counted from the outer IP header, never from the link layer's: the same program serves Ethernet and
 //! devices without any link header (tun, WireGuard).
 
-use super::gue;
-use super::ipv4::{self, Header};
+use super::ip::{First, Ip};
+use super::{gue, ipv4, ipv6};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NOT_FWDED,
-    bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup, bpf_hdr_start_off::BPF_HDR_START_NET,
+    __sk_buff, BPF_F_ADJ_ROOM_DECAP_L3_IPV4, BPF_F_ADJ_ROOM_DECAP_L3_IPV6, BPF_F_ADJ_ROOM_FIXED_GSO,
+    BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NOT_FWDED, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    bpf_fib_lookup, bpf_hdr_start_off::BPF_HDR_START_NET,
 };
 use aya_ebpf::helpers::generated as helpers;
 use aya_ebpf::programs::TcContext;
@@ -16,17 +17,21 @@ use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
 const PACKET_HOST: u32 = 0;
+/// By how many bytes the fixed headers of IPv6 and IPv4 differ.
+const FAMILIES_DIFFER_BY: u32 = (ipv6::LEN - ipv4::LEN) as u32;
 /// The longest headers we look at, behind the longest link header (Ethernet with two VLAN tags).
-const LONGEST: u32 = 22 + 60 + (gue::LEN + 31 * 4 + ipv4::LEN) as u32;
+const LONGEST: u32 = 22 + 60 + (gue::LEN + 31 * 4 + ipv6::LEN) as u32;
 
-/// Set by the loader: `BPF_F_ADJ_ROOM_DECAP_L3_IPV4` where the kernel knows it (6.3), else 0.
+/// Set by the loader: 1 where the kernel knows `BPF_F_ADJ_ROOM_DECAP_L3_IPV4` and `…_IPV6` (6.3).
 #[unsafe(no_mangle)]
-static ROOM_FLAGS: u64 = 0;
+static KNOWS_DECAP_L3: u32 = 0;
 
 /// A packet on its way in or out, and what the kernel says about it.
+#[repr(C)]
 pub struct Packet {
     skb: *mut __sk_buff,
     protocol: u32,
@@ -65,18 +70,62 @@ impl Packet {
         self.protocol == u32::from(ETH_P_IPV6.to_be())
     }
 
-    /// The IPv4 header at `offset`; none if there is none, or not all of it.
+    /// The IP header at `offset`, of IPv6 or of IPv4; none if there is none, or not all of it.
     #[inline(always)]
-    pub fn ipv4_at(&self, offset: u32) -> Option<Header> {
-        Header::new(self.read(offset)?)
+    pub fn ip_at(&self, offset: u32, is_ipv6: bool) -> Option<Ip> {
+        let mut ip = MaybeUninit::uninit();
+        if !self.read_ip(offset, is_ipv6, ip.as_mut_ptr()) {
+            return None;
+        }
+        // SAFETY: it was written.
+        Some(unsafe { ip.assume_init() })
     }
 
-    /// Whether the sum over the outer header, with its options, is right (RFC 1071). Once the inner header could be read.
+    /// Writes it to `to`; false if there is none. (A function of its own, for its stack; such ones cannot return options.)
+    #[inline(never)]
+    fn read_ip(&self, offset: u32, is_ipv6: bool, to: *mut Ip) -> bool {
+        let first = if is_ipv6 { self.first_of_ipv6(offset) } else { self.read(offset).and_then(ipv4::read) };
+        let Some(first) = first else { return false };
+        // SAFETY: the caller's room for one; for plain numbers all zeroes is a value.
+        let ip = unsafe {
+            to.write_bytes(0, 1);
+            &mut *to
+        };
+        ip.set(first);
+        ip.is_ipv6 = is_ipv6;
+        if is_ipv6 {
+            return self.read_to(offset + ipv6::ADDRESSES as u32, &mut ip.source)
+                && self.read_to(offset + ipv6::ADDRESSES as u32 + 16, &mut ip.destination);
+        }
+        let (Some(source), Some(destination)) =
+            (self.read(offset + ipv4::ADDRESSES as u32), self.read(offset + ipv4::ADDRESSES as u32 + 4))
+        else {
+            return false;
+        };
+        ip.source = ipv4::mapped(source);
+        ip.destination = ipv4::mapped(destination);
+        true
+    }
+
     #[inline(always)]
-    pub fn is_intact(&self, outer: &Header) -> bool {
+    fn first_of_ipv6(&self, offset: u32) -> Option<First> {
+        let first = ipv6::read(self.read(offset)?)?;
+        if first.protocol != ipv6::FRAGMENT {
+            return Some(first);
+        }
+        Some(ipv6::with_fragment(first, self.read(offset + ipv6::LEN as u32)?))
+    }
+
+    /// Whether the sum over the outer header, with its options, is right (RFC 1071); IPv6 has none. Once the inner header
+    /// could be read.
+    #[inline(never)]
+    pub fn is_intact(&self, outer: &Ip) -> bool {
+        if outer.is_ipv6 {
+            return true;
+        }
         // Zeroes add nothing, so the sum is always over 64 bytes.
         let mut bytes = [0u8; 64];
-        let last = outer.header_len() - 1;
+        let last = outer.header_len - 1;
         // The verifier must see that 1 <= len <= 64: volatile, so that the compiler does not leave out what it knows.
         // SAFETY: a local variable.
         let len = (unsafe { (&raw const last).read_volatile() } & 63) + 1;
@@ -97,19 +146,24 @@ impl Packet {
 
     /// Whether the kernel would take this packet in rather than forward it: addressed to our MAC, and the way to
     /// `outer`'s destination leads nowhere but here.
-    #[inline(always)]
-    pub fn is_for_this_host(&self, outer: &Header) -> bool {
+    #[inline(never)]
+    pub fn is_for_this_host(&self, outer: &Ip) -> bool {
         if self.kind != PACKET_HOST {
             return false;
         }
         // SAFETY: plain numbers, for which all zeroes is a value.
         let mut way: bpf_fib_lookup = unsafe { MaybeUninit::zeroed().assume_init() };
-        way.family = AF_INET;
-        way.l4_protocol = outer.protocol();
+        way.family = if outer.is_ipv6 { AF_INET6 } else { AF_INET };
+        way.l4_protocol = outer.protocol;
         way.ifindex = self.ifindex;
-        way.__bindgen_anon_2.tos = outer.tos();
-        way.__bindgen_anon_3.ipv4_src = outer.source();
-        way.__bindgen_anon_4.ipv4_dst = outer.destination();
+        if outer.is_ipv6 {
+            way.__bindgen_anon_3.ipv6_src = words(&outer.source);
+            way.__bindgen_anon_4.ipv6_dst = words(&outer.destination);
+        } else {
+            way.__bindgen_anon_2.tos = outer.tos;
+            way.__bindgen_anon_3.ipv4_src = words(&outer.source)[3];
+            way.__bindgen_anon_4.ipv4_dst = words(&outer.destination)[3];
+        }
         let size = size_of::<bpf_fib_lookup>() as i32;
         // SAFETY: the context is the program's own, and the kernel reads and writes `size` bytes of `way`.
         let found = unsafe { helpers::bpf_fib_lookup(self.skb.cast(), &raw mut way, size, 0) };
@@ -117,14 +171,28 @@ impl Packet {
         found == BPF_FIB_LKUP_RET_FWD_DISABLED as i64 || found == BPF_FIB_LKUP_RET_NOT_FWDED as i64
     }
 
-    /// Removes the first `len` bytes behind the link header. None if the kernel could not; the packet is as it was then.
+    /// Removes the first `len` bytes behind the link header: `outer`, and all before an inner header of IPv6 or IPv4. None if
+    /// the kernel could not; what is left is good for nothing then.
     #[inline(always)]
-    pub fn remove_outer(&self, len: u32) -> Option<()> {
+    pub fn remove_outer(&self, outer: &Ip, len: u32, to_ipv6: bool) -> Option<()> {
         // SAFETY: a static that nobody writes while programs run; volatile, because the loader's value is not the
         // compiler's.
-        let flags = unsafe { (&raw const ROOM_FLAGS).read_volatile() };
+        let knows = unsafe { (&raw const KNOWS_DECAP_L3).read_volatile() } != 0;
         // The segments of a GSO packet carry as much as before, whatever header they travelled under.
-        let flags = flags | u64::from(BPF_F_ADJ_ROOM_FIXED_GSO);
+        let (mut len, mut flags) = (len, u64::from(BPF_F_ADJ_ROOM_FIXED_GSO));
+        if knows {
+            flags |=
+                u64::from(if to_ipv6 { BPF_F_ADJ_ROOM_DECAP_L3_IPV6 } else { BPF_F_ADJ_ROOM_DECAP_L3_IPV4 });
+        } else if to_ipv6 != outer.is_ipv6 {
+            // Takes the one fixed header for the other: room for 20 bytes more, or less.
+            let protocol = if to_ipv6 { ETH_P_IPV6 } else { ETH_P_IP };
+            // SAFETY: the context is the program's own; no pointer into the packet is held.
+            let rc = unsafe { helpers::bpf_skb_change_proto(self.skb, protocol.to_be(), 0) };
+            if rc != 0 {
+                return None;
+            }
+            len = if to_ipv6 { len + FAMILIES_DIFFER_BY } else { len - FAMILIES_DIFFER_BY };
+        }
         // SAFETY: the context is the program's own; no pointer into the packet is held.
         let rc = unsafe { helpers::bpf_skb_adjust_room(self.skb, -(len as i32), BPF_ADJ_ROOM_MAC, flags) };
         if rc != 0 {
@@ -147,14 +215,25 @@ impl Packet {
     #[inline(always)]
     pub fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0u8; N];
-        if self.read_linear(offset, &mut bytes) {
-            return Some(bytes);
+        self.read_to(offset, &mut bytes).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn read_to<const N: usize>(&self, offset: u32, to: &mut [u8; N]) -> bool {
+        let to = to.as_mut_ptr().cast();
+        // SAFETY: the context is the program's own, and the kernel writes N bytes to `to`, or refuses.
+        let load = || unsafe {
+            helpers::bpf_skb_load_bytes_relative(self.skb.cast(), offset, to, N as u32, BPF_HDR_START_NET)
+                == 0
+        };
+        if load() {
+            return true;
         }
         // The headers may lie in a page that is not mapped in yet.
         let reach = if self.len < LONGEST { self.len } else { LONGEST };
         // SAFETY: the context is the program's own; no pointer into the packet is held.
         let pulled = unsafe { helpers::bpf_skb_pull_data(self.skb, reach) } == 0;
-        if pulled && self.read_linear(offset, &mut bytes) { Some(bytes) } else { None }
+        pulled && load()
     }
 
     /// Whether the link header has so many bytes: the IP header stands behind them.
@@ -194,19 +273,12 @@ impl Packet {
         // SAFETY: the context is the program's own.
         let _ = unsafe { helpers::bpf_l4_csum_replace(self.skb, offset, 0, u64::from(change), 0) };
     }
+}
 
-    #[inline(always)]
-    fn read_linear<const N: usize>(&self, offset: u32, bytes: &mut [u8; N]) -> bool {
-        // SAFETY: the kernel writes N bytes to `bytes`, or refuses.
-        let rc = unsafe {
-            helpers::bpf_skb_load_bytes_relative(
-                self.skb.cast(),
-                offset,
-                bytes.as_mut_ptr().cast(),
-                N as u32,
-                BPF_HDR_START_NET,
-            )
-        };
-        rc == 0
-    }
+/// As the kernel's structures have an address.
+#[inline(always)]
+fn words(address: &[u8; 16]) -> [u32; 4] {
+    let word =
+        |at: usize| u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]]);
+    [word(0), word(4), word(8), word(12)]
 }

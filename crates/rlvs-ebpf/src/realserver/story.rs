@@ -1,7 +1,7 @@
 //! The story of a packet on a real server, and the program that tells it.
 
 use super::counter::{COUNTERS as KINDS, Counter};
-use super::ipv4::Header;
+use super::ip::{Ip, Place};
 use super::packet::Packet;
 use super::{ecn, gre, gue, ipip, opened};
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -9,10 +9,10 @@ use aya_ebpf::btf_maps::{HashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
 
-/// The addresses (in network order) whose tunnelled packets are ours, and by which tunnel, see [`opened`]. Written by user
-/// space only.
+/// The addresses (IPv4 as ::ffff:0:0/96, in network order) whose tunnelled packets are ours, and by which tunnel, see
+/// [`opened`]. Written by user space only.
 #[btf_map]
-static VIPS: HashMap<u32, u32, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static OPENED: HashMap<[u8; 16], u32, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// How many packets met which fate, per CPU; see [`Counter`]. Written by the program only.
 #[btf_map]
@@ -49,17 +49,17 @@ pub fn rlvs_realserver(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn decapsulate(packet: &Packet) -> Fate {
-    if !packet.is_ipv4() {
+    if !packet.is_ipv4() && !packet.is_ipv6() {
         return Fate::Pass;
     }
-    let Some(outer) = packet.ipv4_at(0) else { return Fate::Pass };
-    if outer.is_later_fragment() {
+    let Some(outer) = packet.ip_at(0, packet.is_ipv6()) else { return Fate::Pass };
+    if outer.place == Place::Later {
         return Fate::Pass;
     }
-    let Some((inner_at, tunnel)) = inner_at(packet, &outer) else { return Fate::Pass };
-    let Some(inner) = packet.ipv4_at(inner_at) else { return Fate::Pass };
+    let Some(Inside { at, is_ipv6, tunnel }) = inside(packet, &outer) else { return Fate::Pass };
+    let Some(inner) = packet.ip_at(at, is_ipv6) else { return Fate::Pass };
     // SAFETY: a copy is made at once.
-    if unsafe { VIPS.get(inner.destination()) }.copied() != Some(tunnel) {
+    if unsafe { OPENED.get(&inner.destination) }.copied() != Some(tunnel) {
         return Fate::Pass;
     }
 
@@ -67,18 +67,15 @@ fn decapsulate(packet: &Packet) -> Fate {
     if !packet.is_for_this_host(&outer) {
         return Fate::Leave(Counter::LeftOtherHost);
     }
-    if outer.is_fragment() {
+    if outer.place == Place::First {
         return Fate::Leave(Counter::LeftFragment);
     }
-    // Lengths are 16 bits: a GSO packet too long for them has 0.
-    let huge = packet.gso_size != 0 && (outer.total_len() == 0 || inner.total_len() == 0);
-    let (outer_len, inner_len) = (outer.total_len(), inner.total_len());
-    if !packet.is_intact(&outer)
-        || !huge && (outer_len > packet.len || outer_len < inner_at + inner.header_len())
-    {
+    let huge = packet.gso_size != 0 && (outer.is_huge || inner.is_huge);
+    let (outer_len, inner_len) = (outer.total_len, inner.total_len);
+    if !packet.is_intact(&outer) || !huge && (outer_len > packet.len || outer_len < at + inner.header_len) {
         return Fate::Leave(Counter::LeftMalformed);
     }
-    if !huge && (inner_len < inner.header_len() || inner_at + inner_len > outer_len) {
+    if !huge && (inner_len < inner.header_len || at + inner_len > outer_len) {
         return Fate::Drop(Counter::DroppedMalformed);
     }
 
@@ -86,27 +83,38 @@ fn decapsulate(packet: &Packet) -> Fate {
     if mark == ecn::Mark::Drop {
         return Fate::Drop(Counter::DroppedCongestion);
     }
-    if packet.remove_outer(inner_at).is_none() {
+    if packet.remove_outer(&outer, at, is_ipv6).is_none() {
         return Fate::Drop(Counter::DroppedNoMemory);
     }
     if mark == ecn::Mark::SetCe {
         packet.set_ce();
     }
-    Fate::Decapsulated(if huge { packet.len - inner_at } else { inner_len })
+    Fate::Decapsulated(if huge { packet.len - at } else { inner_len })
 }
 
-/// Where the inner header begins, counted from the outer one, and by which tunnel the packet came.
+/// What a tunnel packet carries.
+struct Inside {
+    /// Where its header begins, counted from the outer one.
+    at: u32,
+    is_ipv6: bool,
+    /// By which tunnel it came, see [`opened`].
+    tunnel: u32,
+}
+
 #[inline(always)]
-fn inner_at(packet: &Packet, outer: &Header) -> Option<(u32, u32)> {
-    if let Some(at) = ipip::inner_at(outer) {
-        return Some((at, opened::IPIP));
+fn inside(packet: &Packet, outer: &Ip) -> Option<Inside> {
+    let behind = outer.header_len;
+    if let Some(is_ipv6) = ipip::has_ipv6(outer.protocol) {
+        return Some(Inside { at: behind, is_ipv6, tunnel: opened::IPIP });
     }
-    let behind = outer.header_len();
-    match outer.protocol() {
-        gre::PROTOCOL => Some((behind + gre::len(packet.read(behind)?)?, opened::GRE)),
+    match outer.protocol {
+        gre::PROTOCOL => {
+            let (len, is_ipv6) = gre::read(packet.read(behind)?)?;
+            Some(Inside { at: behind + len, is_ipv6, tunnel: opened::GRE })
+        }
         gue::PROTOCOL => {
-            let (len, port) = gue::len(packet.read(behind)?)?;
-            Some((behind + len, opened::gue(port)))
+            let gue::Gue { len, port, has_ipv6 } = gue::read(packet.read(behind)?)?;
+            Some(Inside { at: behind + len, is_ipv6: has_ipv6, tunnel: opened::gue(port) })
         }
         _ => None,
     }

@@ -68,10 +68,7 @@ impl Host {
                 self.add_address(&dev, plan::six(extra), 128)?;
             }
         }
-        match self.plan.routes.iter().find(|route| route.prefix == 0) {
-            Some(route) => self.add_default_route(plan::six(route.via)),
-            None => Ok(()),
-        }
+        self.plan.routes.iter().try_for_each(|route| links::add_route_six(&self.handle, route))
     }
 
     pub(super) fn handle(&self) -> &File {

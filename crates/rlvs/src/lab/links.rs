@@ -4,7 +4,7 @@
 //! right namespace, then opens a socket and talks to it ([`with_netlink`]).
 
 use super::namespace;
-use super::plan::{HostPlan, Leg, Route, Segment};
+use super::plan::{HostPlan, Leg, Route, Segment, six};
 use anyhow::{Context, Result, anyhow};
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
@@ -103,6 +103,18 @@ pub fn add_default_route(host: &File, via: IpAddr) -> Result<()> {
             let request = handle.route().add(message);
             request.execute().await.with_context(|| format!("default route via {via}"))
         }
+    })
+}
+
+/// The same route for IPv6: to a /64 where it is to a network.
+pub fn add_route_six(host: &File, route: &Route) -> Result<()> {
+    if route.prefix == 0 {
+        return add_default_route(host, six(route.via).into());
+    }
+    with_netlink(host, async |handle| {
+        let (to, via) = (six(route.to), six(route.via));
+        let message = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 64).gateway(via).build();
+        handle.route().add(message).execute().await.with_context(|| format!("a route to {to}/64 via {via}"))
     })
 }
 

@@ -1,0 +1,62 @@
+//! What an IP header says, of either family, as far as a tunnel's end asks.
+
+use super::ecn::Ecn;
+
+/// What its first bytes say, without the addresses.
+pub struct First {
+    /// The TOS byte, or the traffic class.
+    pub tos: u8,
+    /// What follows, by IANA's numbers.
+    pub protocol: u8,
+    pub place: Place,
+    /// In bytes, with options and with IPv6's fragment header.
+    pub header_len: u32,
+    /// Header and payload, in bytes; what it has if the packet is huge means nothing.
+    pub total_len: u32,
+    /// The field for the length has 0, as in a GSO packet that is too long for it.
+    pub is_huge: bool,
+}
+
+/// All of it. (In the order that is written here: the kernel takes no description of types whose fields are in another one.)
+#[repr(C)]
+pub struct Ip {
+    /// IPv4 as ::ffff:0:0/96, in network order.
+    pub source: [u8; 16],
+    /// The same.
+    pub destination: [u8; 16],
+    pub header_len: u32,
+    pub total_len: u32,
+    pub tos: u8,
+    pub protocol: u8,
+    pub place: Place,
+    pub is_huge: bool,
+    pub is_ipv6: bool,
+}
+
+/// Where in its packet this fragment is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// It is no fragment.
+    Whole,
+    First,
+    /// What follows the header is payload from somewhere.
+    Later,
+}
+
+impl Ip {
+    pub fn ecn(&self) -> Ecn {
+        Ecn::of(self.tos)
+    }
+
+    /// Takes over what the first bytes say.
+    #[inline(always)]
+    pub fn set(&mut self, first: First) {
+        self.header_len = first.header_len;
+        self.total_len = first.total_len;
+        self.tos = first.tos;
+        self.protocol = first.protocol;
+        self.place = first.place;
+        self.is_huge = first.is_huge;
+    }
+}
