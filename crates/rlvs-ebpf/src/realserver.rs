@@ -10,7 +10,7 @@
 //! [`counter`] has the fates a packet can meet; `rlvs realserver status` shows how many met which.
 //!
 //! A further encapsulation is a module beside [`ipip`], [`gre`] and [`gue`] that tells where the inner header begins.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
 // By value, keys would be copied once more on a small stack.
 #![allow(clippy::needless_borrows_for_generic_args)]
 
@@ -31,6 +31,7 @@ mod realserver {
     pub mod opened;
     pub mod options;
     pub mod packet;
+    pub mod pieces;
     pub mod story;
 }
 

@@ -13,17 +13,17 @@ use std::time::Duration;
 
 const VIP6: &str = "2001:db8:99::100";
 const PATIENCE: Duration = Duration::from_millis(500);
-const WORDS: &[u8] = b"a request of a client";
-const GUE_PORT: u16 = 6080;
+pub const WORDS: &[u8] = b"a request of a client";
+pub const GUE_PORT: u16 = 6080;
 
 /// Director and real server, by family.
-const OUTSIDE: [(&str, &str); 2] = [("10.77.0.2", "10.77.0.1"), ("fd00:77::2", "fd00:77::1")];
+pub const OUTSIDE: [(&str, &str); 2] = [("10.77.0.2", "10.77.0.1"), ("fd00:77::2", "fd00:77::1")];
 /// Client and VIP.
-const INSIDE: [(&str, &str); 2] = [("198.51.100.7", VIP), ("2001:db8:7::7", VIP6)];
+pub const INSIDE: [(&str, &str); 2] = [("198.51.100.7", VIP), ("2001:db8:7::7", VIP6)];
 const FRAGMENT: u8 = 44;
 
 /// A network with IPv6, whose server takes packets of `tunnel` for both VIPs.
-fn net(tunnel: Tunnel) -> Net {
+pub fn net(tunnel: Tunnel) -> Net {
     let net = Net::new();
     net.server.run(|| {
         for device in ["a0", "a1"] {
@@ -58,33 +58,33 @@ fn headers(tunnel: Tunnel, inner: &[u8], checksum: bool) -> (u8, Vec<u8>) {
     }
 }
 
-fn tunnelled(tunnel: Tunnel, (from, to): (&str, &str), tos: u8, inner: &[u8], checksum: bool) -> Vec<u8> {
+pub fn tunnelled(tunnel: Tunnel, (from, to): (&str, &str), tos: u8, inner: &[u8], checksum: bool) -> Vec<u8> {
     let (protocol, headers) = headers(tunnel, inner, checksum);
     ip(from, to, protocol, tos, &[&headers[..], inner].concat())
 }
 
 /// The server's cable behind TC, by ethertype.
-struct Stack([Wire; 2]);
+pub struct Stack([Wire; 2]);
 
 impl Stack {
-    fn open(net: &Net) -> Stack {
+    pub fn open(net: &Net) -> Stack {
         net.server.run(|| Stack([0x0800, 0x86dd].map(|ethertype| Wire::of("a0", ethertype))))
     }
 
     /// The next packet of this family with a client's words in it.
-    fn got(&self, is_ipv6: bool) -> Option<Vec<u8>> {
+    pub fn got(&self, is_ipv6: bool) -> Option<Vec<u8>> {
         let ours =
             |frame: &[u8]| frame.windows(WORDS.len()).any(|w| w == WORDS).then(|| frame[14..].to_vec());
         self.0[usize::from(is_ipv6)].find(PATIENCE, ours)
     }
 }
 
-fn counters(net: &Net) -> BTreeMap<&'static str, u64> {
+pub fn counters(net: &Net) -> BTreeMap<&'static str, u64> {
     net.server.run(|| realserver::status().unwrap().decapsulation.unwrap().counters)
 }
 
 /// The counters that moved.
-fn moved(before: &BTreeMap<&'static str, u64>, after: &BTreeMap<&'static str, u64>) -> Vec<&'static str> {
+pub fn moved(before: &BTreeMap<&'static str, u64>, after: &BTreeMap<&'static str, u64>) -> Vec<&'static str> {
     after.iter().filter(|(name, n)| before[*name] != **n).map(|(name, _)| *name).collect()
 }
 

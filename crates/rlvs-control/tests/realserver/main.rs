@@ -1,5 +1,5 @@
 //! The real server's side, in namespaces of the tests' own: `up`, `down` and `status` (here), silence in ARP ([`arp`]),
-//! the program that takes requests out of their tunnel ([`decap`], [`families`]) and the one that lowers the MSS ([`clamp`]). Needs root.
+//! the program that takes requests out of their tunnel ([`decap`], [`families`], [`pieces`]) and the one that lowers the MSS ([`clamp`]). Needs root.
 
 mod arp;
 mod clamp;
@@ -7,6 +7,7 @@ mod decap;
 mod families;
 mod net;
 mod packets;
+mod pieces;
 
 use aya::programs::{TcAttachType, tc};
 use net::{Net, add_address, set_sysctl, set_up, snapshot, sysctl};

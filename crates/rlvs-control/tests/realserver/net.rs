@@ -270,7 +270,7 @@ fn find<T>(
     mut read: impl FnMut(&mut [u8]) -> usize,
 ) -> Option<T> {
     let end = Instant::now() + patience;
-    let mut packet = [0u8; 4096];
+    let mut packet = [0u8; 16384];
     loop {
         let left = end.checked_duration_since(Instant::now())?;
         let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };

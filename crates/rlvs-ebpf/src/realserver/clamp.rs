@@ -13,7 +13,6 @@
 //! It is never raised, and none is added where there is none: the client then takes 536 (IPv6: 1220) by itself. All else goes on
 //! untouched. The program is on an interface only where that was asked for.
 
-use super::ip::Place;
 use super::options::Options;
 use super::packet::Packet;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_UNSPEC};
@@ -53,7 +52,7 @@ fn clamp(packet: &Packet) -> Option<()> {
     }
     // (Extension headers are none of a SYN's in practice; one that has them is left alone.)
     let sent = packet.ip_at(0, packet.is_ipv6())?;
-    if sent.protocol != TCP || sent.place == Place::Later {
+    if sent.protocol != TCP || sent.is_later_piece() {
         return None;
     }
     // Where the header ends, in words, and the flags.

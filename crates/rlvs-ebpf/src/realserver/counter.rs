@@ -11,7 +11,8 @@ pub enum Counter {
     Decapsulated = 0,
     /// Their bytes, from the inner IP header on.
     DecapsulatedBytes = 1,
-    /// Left to the kernel: the outer packet is a fragment. (It will not find a tunnel device and refuse it.)
+    /// Left to the kernel: the outer packet is a first fragment that is too long for us, or not whole eights of bytes. (Nobody
+    /// wants it once it is put together.)
     LeftFragment = 2,
     /// Left to the kernel: not addressed to this host, which forwards it if it may.
     LeftOtherHost = 3,
@@ -23,10 +24,15 @@ pub enum Counter {
     DroppedCongestion = 6,
     /// Dropped: the kernel could not remove the header (no memory).
     DroppedNoMemory = 7,
+    /// Outer packets that came in fragments and were put together; they go on to be decapsulated.
+    Reassembled = 8,
+    /// Outer packets in fragments that were lost: a fragment came out of turn, too late or not at all (which is found out when
+    /// another packet takes the place), or they are too long for us.
+    DroppedFragment = 9,
 }
 
 /// How many there are.
-pub const COUNTERS: u32 = 8;
+pub const COUNTERS: u32 = 10;
 
 /// Their names, for people and JSON, by index.
 #[cfg(not(target_arch = "bpf"))]
@@ -39,4 +45,6 @@ pub const NAMES: [&str; COUNTERS as usize] = [
     "dropped_malformed",
     "dropped_congestion",
     "dropped_no_memory",
+    "reassembled",
+    "dropped_fragment",
 ];

@@ -7,13 +7,20 @@
 //!
 //! One cell of the RFC is left out: outer ECT(1) over inner ECT(0) stays ECT(0).
 
+/// The bits of "congestion experienced" in a TOS byte or traffic class.
+pub const CE: u8 = 0b11;
+
 /// The ECN field of an IPv4 header's TOS byte, or of an IPv6 traffic class.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ecn(u8);
 
 impl Ecn {
     const NOT_ECT: Ecn = Ecn(0b00);
-    const CE: Ecn = Ecn(0b11);
+    const CE: Ecn = Ecn(CE);
+
+    pub fn is_ce(self) -> bool {
+        self == Ecn::CE
+    }
 
     pub fn of(tos: u8) -> Ecn {
         Ecn(tos & 0b11)

@@ -1,6 +1,6 @@
 //! The fixed part of an IPv4 header (RFC 791, section 3.1), as it lies in the packet.
 
-use super::ip::{First, Place};
+use super::ip::{Cut, First};
 
 /// The length without options.
 pub const LEN: usize = 20;
@@ -15,15 +15,15 @@ pub fn read(bytes: [u8; ADDRESSES]) -> Option<First> {
         return None;
     }
     let word = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-    let place = match word(6) & 0x3fff {
-        0 => Place::Whole,
-        // More fragments follow.
-        0x2000 => Place::First,
-        _ => Place::Later,
+    // Three flags, the last of which says "more follow", and an offset in units of eight bytes.
+    let cut = Cut {
+        id: u32::from(word(4)),
+        offset: u32::from(word(6) & 0x1fff) * 8,
+        more_follow: word(6) & 0x2000 != 0,
     };
     let total_len = u32::from(word(2));
     let (tos, protocol) = (bytes[1], bytes[9]);
-    Some(First { tos, protocol, place, header_len, total_len, is_huge: total_len == 0 })
+    Some(First { tos, protocol, cut, header_len, total_len, is_huge: total_len == 0 })
 }
 
 /// An address as one of IPv6: ::ffff:0:0/96.

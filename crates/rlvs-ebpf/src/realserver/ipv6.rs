@@ -1,6 +1,6 @@
 //! The fixed part of an IPv6 header (RFC 8200, section 3), as it lies in the packet.
 
-use super::ip::{First, Place};
+use super::ip::{Cut, First};
 
 /// The length without extension headers.
 pub const LEN: usize = 40;
@@ -20,7 +20,7 @@ pub fn read(bytes: [u8; ADDRESSES]) -> Option<First> {
     Some(First {
         tos: bytes[0] << 4 | bytes[1] >> 4,
         protocol: bytes[6],
-        place: Place::Whole,
+        cut: Cut::NONE,
         header_len: LEN as u32,
         total_len: LEN as u32 + payload,
         is_huge: payload == 0,
@@ -31,10 +31,11 @@ pub fn read(bytes: [u8; ADDRESSES]) -> Option<First> {
 #[inline(always)]
 pub fn with_fragment(first: First, bytes: [u8; FRAGMENT_LEN]) -> First {
     // An offset in units of eight bytes, two bits of nothing, and "more follow".
-    let place = match u16::from_be_bytes([bytes[2], bytes[3]]) & 0xfff9 {
-        0 => Place::Whole,
-        1 => Place::First,
-        _ => Place::Later,
+    let place = u16::from_be_bytes([bytes[2], bytes[3]]);
+    let cut = Cut {
+        id: u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        offset: u32::from(place & 0xfff8),
+        more_follow: place & 1 != 0,
     };
-    First { protocol: bytes[0], header_len: first.header_len + FRAGMENT_LEN as u32, place, ..first }
+    First { protocol: bytes[0], header_len: first.header_len + FRAGMENT_LEN as u32, cut, ..first }
 }

@@ -21,6 +21,7 @@ const AF_INET6: u8 = 10;
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
 const PACKET_HOST: u32 = 0;
+const ETHERNET_LEN: u32 = 14;
 /// By how many bytes the fixed headers of IPv6 and IPv4 differ.
 const FAMILIES_DIFFER_BY: u32 = (ipv6::LEN - ipv4::LEN) as u32;
 /// The longest headers we look at, behind the longest link header (Ethernet with two VLAN tags).
@@ -144,11 +145,17 @@ impl Packet {
         read == 0 && ipv4::is_sum_of_intact(sum as u32)
     }
 
+    /// Addressed to our MAC, if its link has such.
+    #[inline(always)]
+    pub fn is_to_us(&self) -> bool {
+        self.kind == PACKET_HOST
+    }
+
     /// Whether the kernel would take this packet in rather than forward it: addressed to our MAC, and the way to
     /// `outer`'s destination leads nowhere but here.
     #[inline(never)]
     pub fn is_for_this_host(&self, outer: &Ip) -> bool {
-        if self.kind != PACKET_HOST {
+        if !self.is_to_us() {
             return false;
         }
         // SAFETY: plain numbers, for which all zeroes is a value.
@@ -234,6 +241,45 @@ impl Packet {
         // SAFETY: the context is the program's own; no pointer into the packet is held.
         let pulled = unsafe { helpers::bpf_skb_pull_data(self.skb, reach) } == 0;
         pulled && load()
+    }
+
+    /// The `len` bytes at `offset` to `to`; whether they are there.
+    ///
+    /// # Safety
+    ///
+    /// There is room for them.
+    #[inline(always)]
+    pub unsafe fn read_many(&self, offset: u32, to: *mut u8, len: u32) -> bool {
+        // SAFETY: the context is the program's own; for the room the caller stands.
+        let load = || unsafe {
+            helpers::bpf_skb_load_bytes_relative(self.skb.cast(), offset, to.cast(), len, BPF_HDR_START_NET)
+                == 0
+        };
+        // Much of it may lie in pages that are not mapped in yet.
+        // SAFETY: the context is the program's own; no pointer into the packet is held.
+        load() || unsafe { helpers::bpf_skb_pull_data(self.skb, self.len) == 0 } && load()
+    }
+
+    /// Puts `len` bytes behind the IP header, and nothing behind them; false if the kernel could not. (`bounded` is `len` too, in a
+    /// form that the verifier can follow.)
+    ///
+    /// # Safety
+    ///
+    /// So many bytes are there.
+    #[inline(always)]
+    pub unsafe fn replace_payload(&mut self, ip: &Ip, bytes: *const u8, bounded: u32, len: u32) -> bool {
+        // The kernel changes packets by offsets from the link header, if there is one.
+        let Some(link_len) = [ETHERNET_LEN, 0].into_iter().find(|len| self.begins_at(*len)) else {
+            return false;
+        };
+        let at = link_len + ip.header_len;
+        // SAFETY: the context is the program's own; no pointer into the packet is held.
+        if unsafe { helpers::bpf_skb_change_tail(self.skb, at + len, 0) } != 0 {
+            return false;
+        }
+        self.len = at + len;
+        // SAFETY: for the bytes the caller stands.
+        unsafe { self.store(at, bytes, bounded) }
     }
 
     /// Whether the link header has so many bytes: the IP header stands behind them.

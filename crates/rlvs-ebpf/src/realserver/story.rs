@@ -1,8 +1,9 @@
 //! The story of a packet on a real server, and the program that tells it.
 
 use super::counter::{COUNTERS as KINDS, Counter};
-use super::ip::{Ip, Place};
+use super::ip::Ip;
 use super::packet::Packet;
+use super::pieces::{self, Joined, Kept};
 use super::{ecn, gre, gue, ipip, opened};
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray};
@@ -25,19 +26,23 @@ enum Fate {
     /// Our business, but the kernel shall deal with it: on it goes, as it came.
     Leave(Counter),
     Drop(Counter),
+    /// It waits for the rest of its packet.
+    Waits,
     /// On it goes, without its outer header; so many bytes.
     Decapsulated(u32),
 }
 
 #[classifier]
 pub fn rlvs_realserver(ctx: TcContext) -> i32 {
-    match decapsulate(&Packet::new(&ctx)) {
+    match decapsulate(&mut Packet::new(&ctx)) {
         Fate::Pass => {}
         Fate::Leave(why) => count(why, 1),
         Fate::Drop(why) => {
             count(why, 1);
             return TC_ACT_SHOT;
         }
+        // (tcx has no word for a packet that is kept.)
+        Fate::Waits => return TC_ACT_SHOT,
         Fate::Decapsulated(bytes) => {
             count(Counter::Decapsulated, 1);
             count(Counter::DecapsulatedBytes, u64::from(bytes));
@@ -48,13 +53,23 @@ pub fn rlvs_realserver(ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn decapsulate(packet: &Packet) -> Fate {
+fn decapsulate(packet: &mut Packet) -> Fate {
     if !packet.is_ipv4() && !packet.is_ipv6() {
         return Fate::Pass;
     }
-    let Some(outer) = packet.ip_at(0, packet.is_ipv6()) else { return Fate::Pass };
-    if outer.place == Place::Later {
-        return Fate::Pass;
+    let Some(mut outer) = packet.ip_at(0, packet.is_ipv6()) else { return Fate::Pass };
+    if outer.is_later_piece() {
+        if !packet.is_to_us() {
+            return Fate::Pass;
+        }
+        match pieces::join(packet, &mut outer) {
+            Joined::Unknown => return Fate::Pass,
+            Joined::Waits => return Fate::Waits,
+            Joined::Refused => return Fate::Drop(Counter::DroppedFragment),
+            Joined::NoMemory => return Fate::Drop(Counter::DroppedNoMemory),
+            // Its first piece was found to be for us to open.
+            Joined::Whole => count(Counter::Reassembled, 1),
+        }
     }
     let Some(Inside { at, is_ipv6, tunnel }) = inside(packet, &outer) else { return Fate::Pass };
     let Some(inner) = packet.ip_at(at, is_ipv6) else { return Fate::Pass };
@@ -67,8 +82,16 @@ fn decapsulate(packet: &Packet) -> Fate {
     if !packet.is_for_this_host(&outer) {
         return Fate::Leave(Counter::LeftOtherHost);
     }
-    if outer.place == Place::First {
-        return Fate::Leave(Counter::LeftFragment);
+    if !outer.is_whole() {
+        if !packet.is_intact(&outer) {
+            return Fate::Leave(Counter::LeftMalformed);
+        }
+        match pieces::keep(packet, &outer) {
+            Kept::No => return Fate::Leave(Counter::LeftFragment),
+            Kept::Waits => {}
+            Kept::TookPlace => count(Counter::DroppedFragment, 1),
+        }
+        return Fate::Waits;
     }
     let huge = packet.gso_size != 0 && (outer.is_huge || inner.is_huge);
     let (outer_len, inner_len) = (outer.total_len, inner.total_len);
