@@ -20,11 +20,10 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 /// How many packets can be on their way at the same time. A power of two.
 const SLOTS: usize = 64;
-/// The longest packet, less the last piece: links of 9,000 bytes have longer ones nowhere.
-const MOST_BEFORE: u32 = 9 * 1024;
-/// The longest piece, and the longest packet. A power of two.
+/// The longest packet, behind its outer header. A power of two.
 const MOST: u32 = 16 * 1024;
-const ROOM: usize = (MOST_BEFORE + MOST) as usize;
+/// (Twice that: the verifier does not know that offset and length of a piece together are less.)
+const ROOM: usize = 2 * MOST as usize;
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 #[btf_map]
@@ -130,9 +129,6 @@ unsafe fn join_to(packet: &mut Packet, ip: &mut Ip, slot: *mut Slot) -> Joined {
         }
         let whole = (&raw const (*slot).len).read_volatile();
         (&raw mut (*slot).len).write_volatile(0);
-        if whole > MOST {
-            return Joined::Refused;
-        }
         let bytes = (&raw const (*slot).bytes).cast();
         if !packet.replace_payload(ip, bytes, bounded(whole), whole) {
             return Joined::NoMemory;
@@ -185,17 +181,12 @@ unsafe fn lay_down(packet: &Packet, ip: &Ip, slot: *mut Slot) -> bool {
     // SAFETY: the caller says so.
     let at = unsafe { (&raw const (*slot).len).read_volatile() };
     // Offsets are whole eights, so all but the last piece have to be.
-    if len == 0
-        || len > MOST
-        || at > MOST_BEFORE
-        || ip.cut.more_follow && len % 8 != 0
-        || packet.gso_size != 0
-    {
+    if len == 0 || at + len > MOST || ip.cut.more_follow && len % 8 != 0 || packet.gso_size != 0 {
         return false;
     }
-    // SAFETY: `at` is at most `MOST_BEFORE` and the length at most `MOST`; the slot has room for both.
+    // SAFETY: both are less than half the room, or as much.
     unsafe {
-        let to = (&raw mut (*slot).bytes).cast::<u8>().add(at as usize);
+        let to = (&raw mut (*slot).bytes).cast::<u8>().add((bounded(at + 1) - 1) as usize);
         if !packet.read_many(ip.header_len, to, bounded(len)) {
             return false;
         }
