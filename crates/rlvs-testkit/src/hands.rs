@@ -17,7 +17,7 @@ use rlvs_core::proto::ftp;
 use rlvs_core::proto::sip;
 use rlvs_core::wire::checksum::{add, finish, pseudo, sum_bytes};
 use rlvs_core::wire::{
-    Be16, Be32, Packet, Part, Quote, Skip, eth, icmp, ip_proto, ipv4, read, read_fragment, read_quote,
+    Be16, Be32, Packet, Part, Quote, Skip, crc32c, eth, icmp, ip_proto, ipv4, read, read_fragment, read_quote,
 };
 
 /// What became of a frame.
@@ -169,6 +169,10 @@ fn carry_out<L: Where>(
             let answer = error_frame(packet, frame, error, world.random() as u16);
             Outcome::Answered(reason, sent(answer, &plan.hop))
         }
+        Verdict::Forward | Verdict::Split if has_no_crc(packet, &plan.edit) => {
+            world.count_drop(DropReason::EditFailed);
+            Outcome::Drop(DropReason::EditFailed)
+        }
         Verdict::Forward if plan.edit.handing != 0 => {
             let frame = edited(world, packet, frame, &plan);
             let mut frames = handed_on(brain, packet, &plan, located, frame);
@@ -197,6 +201,14 @@ fn carry_out<L: Where>(
             Outcome::Split(pieces.into_iter().map(|frame| sent(frame, &plan.hop)).collect())
         }
     }
+}
+
+/// Another port would need another checksum of SCTP, which a first fragment alone does not tell.
+fn has_no_crc(packet: &Packet<Be32>, edit: &Edit<Be32>) -> bool {
+    packet.proto == ip_proto::SCTP
+        && packet.part == Part::First
+        && edit.kind == Kind::Nat
+        && edit.rewrite.port_bits(packet) != 0
 }
 
 /// An ICMP message; only those about a connection are of concern.
@@ -293,7 +305,11 @@ fn edited(world: &World, packet: &Packet<Be32>, frame: &[u8], plan: &Plan<Be32>)
             if packet.proto == ip_proto::TCP {
                 put(&mut out, l4 + 16, &new.l4_check.bytes());
             } else if packet.proto == ip_proto::SCTP {
-                // Its sum covers no address, and its port is not translated.
+                let crc = u32::from_le_bytes(out[l4 + 8..l4 + 12].try_into().expect("four bytes"));
+                let change = crc32c::change_of_first(rewrite.port_bits(packet), packet.l4_len());
+                if crc != 0 {
+                    put(&mut out, l4 + 8, &(crc ^ change).to_le_bytes());
+                }
             } else if packet.l4_check.0 != 0 {
                 put(&mut out, l4 + 6, &new.l4_check.bytes());
             } else if packet.part == Part::Whole {
@@ -351,7 +367,7 @@ fn error_frame(packet: &Packet<Be32>, frame: &[u8], error: icmp::Error, id: u16)
     let check = finish(add(sum_bytes(head), sum_when_completed(packet, quote)));
     put(&mut message, 2, &check.bytes());
     let header = ipv4::Header {
-        tos: icmp::TOS,
+        tos: icmp::tos(packet.tos),
         total_len: (ipv4::MIN_LEN + message.len()) as u16,
         id,
         dont_fragment: false,

@@ -1,4 +1,4 @@
-//! Builds IPv4 packets with TCP or UDP, right ones and wrong ones. Its sums are computed the slow way, from scratch.
+//! Builds IPv4 packets with TCP, UDP or SCTP, right ones and wrong ones. Its sums are computed the slow way, from scratch.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -48,6 +48,11 @@ pub fn tcp(src: SocketAddrV4, dst: SocketAddrV4, flags: u8) -> Builder {
 /// A datagram with a few bytes.
 pub fn udp(src: SocketAddrV4, dst: SocketAddrV4) -> Builder {
     Builder { data: b"hello".to_vec(), ..builder(17, src, dst, 0) }
+}
+
+/// A packet of SCTP with one chunk, of this type and with so little in it.
+pub fn sctp(src: SocketAddrV4, dst: SocketAddrV4, chunk: u8) -> Builder {
+    Builder { data: vec![chunk, 0, 0, 4], ..builder(132, src, dst, 0) }
 }
 
 /// `at("10.0.0.100:80")`
@@ -105,6 +110,17 @@ impl Builder {
 
     fn transport(&self) -> Vec<u8> {
         let mut s = [self.src.port().to_be_bytes(), self.dst.port().to_be_bytes()].concat();
+        if self.proto == 132 {
+            s.extend([0, 0, 0, 1, 0, 0, 0, 0]); // verification tag, checksum
+            s.extend(&self.data);
+            let crc = match self.check {
+                Check::Right => crc32c(&s),
+                Check::Wrong => crc32c(&s) ^ 0x5555_5555,
+                Check::Absent | Check::Partial => 0,
+            };
+            s[8..12].copy_from_slice(&crc.to_le_bytes());
+            return s;
+        }
         let check_at;
         if self.proto == 6 {
             check_at = 16;
@@ -142,6 +158,12 @@ pub fn sum(bytes: &[u8], start: u32) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// SCTP's checksum (RFC 9260, appendix A), bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
 }
 
 pub fn pseudo_sum(src: Ipv4Addr, dst: Ipv4Addr, proto: u8, len: usize) -> u16 {

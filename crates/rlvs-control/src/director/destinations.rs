@@ -222,21 +222,12 @@ fn check(instance: &Instance, service: u32, d: &Destination) -> Result<()> {
     }
     let (config, settings) = (instance.service.get(service), instance.settings.get(0));
     let key = config.key;
-    if key.protocol == ip_proto::SCTP
-        && d.method == Method::Masquerade
-        && d.port != key.port.get()
-        && key.port.get() != 0
-    {
-        return Err(Error::NotSupported("another port of an SCTP server behind NAT".into()));
-    }
-    if d.proxy_protocol && (d.method != Method::FullNat || key.protocol == ip_proto::UDP) {
+    let never_tcp = matches!(key.protocol, ip_proto::UDP | ip_proto::SCTP);
+    if d.proxy_protocol && (d.method != Method::FullNat || never_tcp) {
         let why = "--proxy-protocol is for TCP with --fullnat: with other methods the server sees the client's address anyway";
         return Err(Error::Invalid(why.into()));
     }
     if d.method == Method::FullNat {
-        if key.protocol == ip_proto::SCTP {
-            return Err(Error::NotSupported("an SCTP server behind FULLNAT".into()));
-        }
         if config.has(service_flag::ONE_PACKET) {
             let why =
                 "a service with one-packet scheduling (-o) keeps no connections, and --fullnat needs them";

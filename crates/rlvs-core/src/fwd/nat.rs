@@ -48,6 +48,17 @@ impl<A: Addr> Rewrite<A> {
     pub fn port_change(&self, packet: &Packet<A>) -> u32 {
         add(port_difference(packet.sport, self.sport), port_difference(packet.dport, self.dport))
     }
+
+    /// Old exclusive-or new, as a number whose least byte is the first one; 0 if both stay. (What that does to SCTP's checksum
+    /// [`crc32c`](crate::wire::crc32c) says.)
+    #[inline(always)]
+    pub fn port_bits(&self, packet: &Packet<A>) -> u32 {
+        let ports = |s: Be16, d: Be16| {
+            let ([a, b], [c, d]) = (s.bytes(), d.bytes());
+            u32::from_le_bytes([a, b, c, d])
+        };
+        ports(packet.sport, packet.dport) ^ ports(self.sport, self.dport)
+    }
 }
 
 /// What stays the same adds minus zero, which no sum notices but that of nothing; and something always changes. (Leaving it

@@ -35,8 +35,8 @@ pub fn bind_source<A: Addr, T: Tables<A>>(
     conn: Entry<A, T::Set>,
     now: u32,
 ) -> Result<(), DropReason> {
-    if !matches!(conn.proto(), ip_proto::TCP | ip_proto::UDP) {
-        return Err(DropReason::NoSource); // SCTP's checksum would have to be made anew
+    if !matches!(conn.proto(), ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP) {
+        return Err(DropReason::NoSource); // it has no ports
     }
     if !conn.begin_source() {
         return if conn.has_source() { Ok(()) } else { Err(DropReason::Contended) };

@@ -8,9 +8,14 @@ pub const HEADER_LEN: usize = 8;
 pub const MAX_QUOTE: usize = 576 - 20 - HEADER_LEN;
 /// An ICMPv6 error quotes as much as fits into the smallest MTU of IPv6 (RFC 4443, section 2.4).
 pub const MAX_QUOTE6: usize = 1280 - ipv6::LEN - HEADER_LEN;
-/// Type of service and time to live of errors that Linux sends (`icmp_send`: precedence "internetwork control").
-pub const TOS: u8 = 0xc0;
+/// Time to live of errors that Linux sends.
 pub const TTL: u8 = 64;
+
+/// Their type of service (`icmp_send`): precedence "internetwork control", with the packet's own type of service.
+#[inline(always)]
+pub const fn tos(of_packet: u8) -> u8 {
+    of_packet & 0x1e | 0xc0
+}
 
 /// An error about a packet that cannot be forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

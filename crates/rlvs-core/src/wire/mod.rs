@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod be;
 pub mod checksum;
+pub mod crc32c;
 pub mod eth;
 pub mod extension;
 pub mod icmp;

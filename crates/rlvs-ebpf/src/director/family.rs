@@ -205,7 +205,7 @@ impl Family for Be32 {
         sum: u32,
     ) -> Option<()> {
         let outer = ipv4::Header {
-            tos: icmp::TOS,
+            tos: icmp::tos(packet.tos),
             total_len: ((ipv4::MIN_LEN + icmp::HEADER_LEN) as u32 + quote) as u16,
             id,
             dont_fragment: false,

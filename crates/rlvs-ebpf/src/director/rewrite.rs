@@ -1,6 +1,7 @@
 //! TC: a packet changed as planned, through helpers that know of sums which hardware completes.
 
 use crate::family::Family;
+use crate::steps;
 use crate::sum::sum_bytes;
 use crate::tc::store;
 use crate::tunnel;
@@ -43,7 +44,8 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
     let l4_at = packet.l4_at as u32;
     store(skb, l4_at, &[rewrite.sport, rewrite.dport], 0)?;
     if packet.proto == ip_proto::SCTP {
-        return Some(()); // its sum covers no address, and its port is not translated
+        let change = rewrite.port_bits(packet);
+        return if change == 0 { Some(()) } else { change_crc(skb, packet, change) };
     }
     let is_tcp = packet.proto == ip_proto::TCP;
     if !is_tcp && packet.l4_check.0 == 0 {
@@ -61,6 +63,26 @@ fn translate<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, rewrite: &Rewri
         }
         (helpers::bpf_l4_csum_replace(skb, check_at, 0, ports as u64, zero_rule) == 0).then_some(())
     }
+}
+
+/// SCTP's checksum, which covers no address, but the ports. Zero is where hardware is to make it, and stays. Not of fragments: the
+/// first one does not tell how many bytes there are.
+#[inline(always)]
+fn change_crc<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, change: u32) -> Option<()> {
+    if packet.part != Part::Whole {
+        return None;
+    }
+    let at = packet.l4_at as u32 + 8;
+    let mut crc = 0u32;
+    // SAFETY: the context of the running program, and a variable of the size given.
+    if unsafe { helpers::bpf_skb_load_bytes(skb.cast(), at, (&raw mut crc).cast(), 4) } != 0 {
+        return None;
+    }
+    if crc == 0 {
+        return Some(());
+    }
+    let change = steps::rlvs_crc_change(change, packet.l4_len() as u32) as u32;
+    store(skb, at, &(crc ^ change.to_le()), 0)
 }
 
 /// A datagram without checksum gets one, as IPVS does.

@@ -4,6 +4,7 @@
 mod fragments;
 mod ftp;
 mod packets;
+mod sctp;
 mod secured;
 mod services;
 mod sources;
@@ -42,7 +43,9 @@ pub fn stories() -> Vec<Story> {
         services::quiescence(),
         services::deleted(),
         services::defences(),
-        services::sctp(),
+        sctp::states(),
+        sctp::ports(),
+        sctp::sources(),
         sources::tcp_both_ways(),
         sources::datagrams(),
         sources::proxy_protocol(),

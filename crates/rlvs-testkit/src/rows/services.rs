@@ -1,4 +1,4 @@
-//! Rows about services: persistence, marks, one-packet scheduling, servers that are quiescent or gone, defences, SCTP.
+//! Rows about services: persistence, marks, one-packet scheduling, servers that are quiescent or gone, defences.
 
 use super::{CLIENT, VIP, after, client, step, story};
 use crate::golden::{Expected, Step, Story};
@@ -124,30 +124,4 @@ pub fn defences() -> Story {
     ];
     let rules = "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.1.0.1 -g";
     story("drop_packet drops one new connection of am_droprate", rules, steps)
-}
-
-pub fn sctp() -> Story {
-    let chunk = |kind: u8| {
-        let mut bytes = udp(at(CLIENT), at("10.0.0.100:5060")).data(&[kind, 0, 0, 4, 0, 0, 0, 0]).bytes();
-        bytes[9] = 132;
-        bytes[10..12].fill(0);
-        let check = !crate::packet::sum(&bytes[..20], 0);
-        bytes[10..12].copy_from_slice(&check.to_be_bytes());
-        bytes.splice(24..28, [0, 0, 0, 1, 0, 0, 0, 0]); // verification tag and checksum in the place of UDP's length
-        let total = bytes.len() as u16;
-        bytes[2..4].copy_from_slice(&total.to_be_bytes());
-        bytes[10..12].fill(0);
-        let check = !crate::packet::sum(&bytes[..20], 0);
-        bytes[10..12].copy_from_slice(&check.to_be_bytes());
-        lab::from_client(&bytes)
-    };
-    let steps = vec![
-        step("DATA opens nothing", chunk(0), Expected::Pass),
-        step("INIT does", chunk(1), Expected::To(1)),
-        step("COOKIE ECHO follows", chunk(10), Expected::To(1)),
-        step("DATA too", chunk(0), Expected::To(1)),
-        step("ABORT too", chunk(6), Expected::To(1)),
-    ];
-    let rules = "-A --sctp-service 10.0.0.100:5060 -s rr\n-a --sctp-service 10.0.0.100:5060 -r 10.1.0.1 -g";
-    story("SCTP: INIT opens an association", rules, steps)
 }

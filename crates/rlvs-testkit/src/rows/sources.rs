@@ -7,7 +7,7 @@ use crate::packet::{ACK, Builder, FIN, PSH, SYN, at, sum, tcp, udp};
 use rlvs_core::path::DropReason;
 
 /// The pool of these stories has one port, so that the bytes are known beforehand.
-const SOURCE: &str = "10.1.0.254:5000";
+pub(super) const SOURCE: &str = "10.1.0.254:5000";
 
 fn passed_on(mut packet: Builder) -> Vec<u8> {
     packet.ttl -= 1;
@@ -15,11 +15,11 @@ fn passed_on(mut packet: Builder) -> Vec<u8> {
 }
 
 /// A frame for server `n`, and one for the client.
-fn to_server(n: u8, packet: Builder) -> Expected {
+pub(super) fn to_server(n: u8, packet: Builder) -> Expected {
     Expected::Frame([&lab::server_mac(n)[..], &lab::S0_MAC[..], &[8, 0], &passed_on(packet)].concat())
 }
 
-fn to_client(packet: Builder) -> Expected {
+pub(super) fn to_client(packet: Builder) -> Expected {
     Expected::Frame([&lab::ROUTER_MAC[..], &lab::C0_MAC[..], &[8, 0], &passed_on(packet)].concat())
 }
 

@@ -15,7 +15,7 @@ use rlvs_core::maps::NONE;
 use rlvs_core::path::{Plan, Tables};
 use rlvs_core::proto::{self, View};
 use rlvs_core::sched;
-use rlvs_core::wire::{Be16, Be32, Packet};
+use rlvs_core::wire::{Be16, Be32, Packet, crc32c};
 
 /// Nothing found.
 pub const NOBODY: u64 = u64::MAX;
@@ -203,6 +203,13 @@ fn find_inbound<A: Family>(flow: &Flow<A>) -> u64 {
 #[inline(always)]
 fn find_outbound<A: Family>(flow: &Flow<A>) -> u64 {
     conn::find_reply(&tables(), flow).map_or(NOBODY, |e| e.id as u64)
+}
+
+/// See `rlvs_core::wire::crc32c`: a long loop, for which one look is enough.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rlvs_crc_change(change: u32, len: u32) -> u64 {
+    crc32c::change_of_first(change, len as u16) as u64
 }
 
 /// The state after a packet, see `rlvs_core::proto::next_state`.
