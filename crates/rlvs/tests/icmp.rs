@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Proto, attach, cluster, ipvsadm, rlvs, serve, within};
-use nix::sys::socket::{self, SockaddrIn, sockopt::IpMtu};
+use nix::sys::socket::sockopt::{IpMtu, Ipv4RecvErr};
+use nix::sys::socket::{self, SockaddrIn};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use rlvs::lab::{Lab, Topology, VIP};
 use std::io::ErrorKind;
@@ -125,6 +126,42 @@ fn the_client_learns_of_a_closed_port() {
                 let error = socket.recv(&mut [0; 10]).expect_err("nobody listens");
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{mode}: {error}");
             });
+        }
+    });
+}
+
+/// The director loses its way to the servers: the client is told, by the virtual address. An own address of the director's looks
+/// the same to the programs, so a server on it is still served.
+#[test]
+fn the_client_learns_that_there_is_no_route() {
+    within(60, || {
+        for (topology, mode) in [(Topology::Nat, "tc"), (Topology::Dr, "tc"), (Topology::Dr, "skb")] {
+            let lab = cluster(topology);
+            serve(&lab, Proto::Udp, 53, "rr", &[1]);
+            ipvsadm(&lab, &format!("-A -u {VIP}:80 -s rr"));
+            ipvsadm(&lab, &format!("-a -u {VIP}:80 -r 10.0.0.1:80 -g"));
+            attach(&lab, mode);
+            ask(&lab);
+            lab.director().set_link("eth1", false).expect("down");
+            let refused = |port| {
+                lab.client().run(|| {
+                    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                    socket.connect((VIP, port)).unwrap();
+                    // Else Linux keeps to itself what may be over soon.
+                    socket::setsockopt(&socket, Ipv4RecvErr, &true).unwrap();
+                    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                    socket.send(b"anybody?").unwrap();
+                    socket.recv(&mut [0; 100]).expect_err("nobody").kind()
+                })
+            };
+            assert_eq!(refused(53), ErrorKind::HostUnreachable, "{topology:?} by {mode}");
+            let status = rlvs(lab.director(), "status");
+            assert!(status.contains("no-route"), "{topology:?} by {mode}: {status}");
+            assert_eq!(
+                refused(80),
+                ErrorKind::ConnectionRefused,
+                "{topology:?} by {mode}: the director's stack"
+            );
         }
     });
 }

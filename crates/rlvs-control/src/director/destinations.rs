@@ -257,7 +257,7 @@ fn describe(instance: &Instance, config: &mut DestConfig, d: &Destination) {
     config.family = if d.addr.is_ipv4() { 4 } else { 6 };
     config.method = convert::method(d.method);
     config.weight = d.weight;
-    config.flags &= !dest_flag::HANDS_ON;
+    config.flags &= !(dest_flag::HANDS_ON | dest_flag::REMOTE);
     if d.proxy_protocol {
         config.flags |= dest_flag::HANDS_ON;
     }
@@ -275,6 +275,9 @@ fn describe(instance: &Instance, config: &mut DestConfig, d: &Destination) {
         && let Some(source) = route::source_towards(d.addr, is_virtual)
     {
         config.tunnel_src = convert::words(source);
+    }
+    if route::leads_away(d.addr) == Some(true) {
+        config.flags |= dest_flag::REMOTE;
     }
     if let Some(way) = route::hint_towards(d.addr) {
         config.hint_ifindex = way.ifindex;

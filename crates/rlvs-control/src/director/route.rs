@@ -5,10 +5,10 @@
 //! forwarding table.
 
 use futures_util::TryStreamExt;
-use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::{Handle, RouteMessageBuilder};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// Interface index, next hop and MTU of a route.
@@ -53,13 +53,9 @@ fn near(a: IpAddr, b: IpAddr) -> u8 {
 /// The addresses of the interface that leads to a server, with their prefix lengths: those of its family that may be a source.
 fn addresses_towards(server: IpAddr) -> Option<Vec<(IpAddr, u8)>> {
     let index = way(server)?.ifindex;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
-    runtime.block_on(async {
-        let (connection, handle, _) = rtnetlink::new_connection().ok()?;
-        let task = tokio::spawn(connection);
+    ask(async |handle| {
         let request = handle.address().get().set_link_index_filter(index);
         let found: Vec<_> = request.execute().try_collect().await.ok()?;
-        task.abort();
         let usable = |addr: &IpAddr| match addr {
             IpAddr::V4(_) => server.is_ipv4(),
             IpAddr::V6(a) => server.is_ipv6() && !a.is_unicast_link_local(),
@@ -86,6 +82,12 @@ fn usual_source(server: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// Whether the way to the server leads away from this machine, or it is one of its own addresses; none if there is no route.
+pub fn leads_away(server: IpAddr) -> Option<bool> {
+    let route = ask(async |handle| route_to(&handle, server).await)?;
+    Some(route.header.kind == RouteType::Unicast)
+}
+
 /// The way to a server, where the machine does not forward; else the programs ask for themselves.
 pub fn hint_towards(server: IpAddr) -> Option<Way> {
     let switch = match server {
@@ -97,17 +99,9 @@ pub fn hint_towards(server: IpAddr) -> Option<Way> {
 }
 
 fn way(server: IpAddr) -> Option<Way> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
-    runtime.block_on(async {
-        let (connection, handle, _) = rtnetlink::new_connection().ok()?;
-        let task = tokio::spawn(connection);
-        let question = match server {
-            IpAddr::V4(a) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(a, 32).build(),
-            IpAddr::V6(a) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(a, 128).build(),
-        };
-        let route = handle.route().get(question).execute().try_next().await.ok()??;
+    ask(async |handle| {
         let mut way = Way { ifindex: 0, via: server, mtu: 1500 };
-        for attribute in route.attributes {
+        for attribute in route_to(&handle, server).await?.attributes {
             match attribute {
                 RouteAttribute::Oif(index) => way.ifindex = index,
                 RouteAttribute::Gateway(RouteAddress::Inet(via)) => way.via = via.into(),
@@ -121,7 +115,26 @@ fn way(server: IpAddr) -> Option<Way> {
                 way.mtu = mtu;
             }
         }
-        task.abort();
         Some(way)
+    })
+}
+
+async fn route_to(handle: &Handle, server: IpAddr) -> Option<RouteMessage> {
+    let question = match server {
+        IpAddr::V4(a) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(a, 32).build(),
+        IpAddr::V6(a) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(a, 128).build(),
+    };
+    handle.route().get(question).execute().try_next().await.ok()?
+}
+
+/// Asks the kernel, in the network namespace of this thread.
+fn ask<T>(question: impl AsyncFnOnce(Handle) -> Option<T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection().ok()?;
+        let task = tokio::spawn(connection);
+        let answer = question(handle).await;
+        task.abort();
+        answer
     })
 }

@@ -125,7 +125,7 @@ pub fn forward<A: Addr, T: Tables<A>>(
         return local(packet, target);
     }
     if !plan.hop.has(hop_flag::ROUTED) {
-        return Decision::drop(DropReason::NoRoute);
+        return Decision::answer(icmp::Error::HostUnreachable, DropReason::NoRoute);
     }
     if packet.ttl <= 1 {
         return Decision::answer(icmp::Error::TimeExceeded, DropReason::TtlExceeded);

@@ -203,6 +203,9 @@ pub mod dest_flag {
     pub const AVAILABLE: u32 = 1 << 1;
     /// FULLNAT: the client's address is handed on by PROXY protocol.
     pub const HANDS_ON: u32 = 1 << 2;
+    /// When it was added it was another machine. (The kernel gives one answer for its own addresses and for those without a
+    /// route.)
+    pub const REMOTE: u32 = 1 << 3;
 }
 
 impl ServiceConfig {
@@ -261,6 +264,11 @@ impl DestConfig {
     #[inline(always)]
     pub const fn is_available(&self) -> bool {
         self.flags & dest_flag::AVAILABLE != 0
+    }
+
+    #[inline(always)]
+    pub const fn is_remote(&self) -> bool {
+        self.flags & dest_flag::REMOTE != 0
     }
 
     #[inline(always)]

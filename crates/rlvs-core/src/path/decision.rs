@@ -33,6 +33,7 @@ const DROP: u64 = 4 << 32;
 const PORT_UNREACHABLE: u64 = 5 << 32;
 const TIME_EXCEEDED: u64 = 6 << 32;
 const FRAGMENTATION_NEEDED: u64 = 7 << 32;
+const HOST_UNREACHABLE: u64 = 8 << 32;
 
 impl Decision {
     pub const PASS: Decision = Decision(0);
@@ -49,6 +50,7 @@ impl Decision {
     pub const fn answer(error: icmp::Error, reason: DropReason) -> Decision {
         Decision(match error {
             icmp::Error::PortUnreachable => PORT_UNREACHABLE | reason as u64,
+            icmp::Error::HostUnreachable => HOST_UNREACHABLE | reason as u64,
             icmp::Error::TimeExceeded => TIME_EXCEEDED | reason as u64,
             icmp::Error::FragmentationNeeded { mtu } => {
                 FRAGMENTATION_NEEDED | (mtu as u64) << 8 | reason as u64
@@ -76,6 +78,7 @@ impl Decision {
             SPLIT => Verdict::Split,
             DROP => Verdict::Drop(reason),
             PORT_UNREACHABLE => Verdict::Answer(icmp::Error::PortUnreachable, reason),
+            HOST_UNREACHABLE => Verdict::Answer(icmp::Error::HostUnreachable, reason),
             TIME_EXCEEDED => Verdict::Answer(icmp::Error::TimeExceeded, reason),
             FRAGMENTATION_NEEDED => {
                 Verdict::Answer(icmp::Error::FragmentationNeeded { mtu: (self.0 >> 8) as u16 }, reason)
@@ -195,7 +198,7 @@ drop_reasons! {
     TableFull = 3 "table-full",
     /// Two processors opened the same connection at once, and neither could be found again.
     Contended = 4 "contended",
-    /// No route to the next hop.
+    /// No route to the real server; answered with ICMP host unreachable.
     NoRoute = 5 "no-route",
     /// Time to live ran out; answered with ICMP time exceeded.
     TtlExceeded = 6 "ttl-exceeded",
@@ -218,7 +221,7 @@ drop_reasons! {
     BadFragment = 14 "bad-fragment",
     /// A fragment whose first one did not come, or whose connection is gone.
     FragmentLost = 15 "fragment-lost",
-    /// FULLNAT: no port of its source addresses is free towards the real server, or the protocol is neither TCP nor UDP.
+    /// FULLNAT: no port of its source addresses is free towards the real server, or the protocol has no ports.
     NoSource = 16 "no-source",
     /// Not dropped, but passed on with the server's own address in it: an answer of an FTP server (227) that has no room for
     /// the virtual one.
@@ -250,6 +253,7 @@ mod tests {
             assert_eq!(Decision::drop(*r).verdict(), Verdict::Drop(*r));
             let errors = [
                 icmp::Error::PortUnreachable,
+                icmp::Error::HostUnreachable,
                 icmp::Error::TimeExceeded,
                 icmp::Error::FragmentationNeeded { mtu: 1480 },
             ];

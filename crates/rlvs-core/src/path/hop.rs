@@ -94,6 +94,9 @@ fn refresh<A: Addr, T: Tables<A>>(dest: &DestConfig, state: T::Mem, tables: &T, 
     } else {
         tables.route(dest.addr_as(), hop);
     }
+    if hop.has(hop_flag::LOCAL) && dest.is_remote() {
+        hop.flags = 0; // that is: no route
+    }
     if !hop.has(hop_flag::ROUTED) && !hop.has(hop_flag::LOCAL) {
         tables.hinted_route(dest, hop);
     }

@@ -266,7 +266,8 @@ fn no_server<A: Addr, T: Tables<A>>(
     if by_mark {
         tables.route(packet.dst, hop);
         if !hop.has(hop_flag::LOCAL) {
-            return Decision::drop(DropReason::NoServer);
+            let bypass = tables.settings().is_some_and(|s| s.sysctl(Setting::CacheBypass) != 0);
+            return if bypass { Decision::PASS } else { Decision::drop(DropReason::NoServer) };
         }
     }
     Decision::answer(icmp::Error::PortUnreachable, DropReason::NoServer)

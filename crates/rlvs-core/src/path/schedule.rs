@@ -8,7 +8,6 @@ use super::{DropReason, Located, Tables, admit, drops_packet, find_service, flow
 use crate::conn::entry::{NewEntry, Word};
 use crate::conn::{Entry, Outcome};
 use crate::fwd::translates;
-use crate::maps::sysctl::Setting;
 use crate::maps::{DestConfig, NONE, ServiceConfig, global, service_flag};
 use crate::mem::Mem;
 use crate::proto;
@@ -36,7 +35,7 @@ pub fn open_conn<A: Addr, T: Tables<A>>(packet: &mut Packet<A>, tables: &T, now:
         Some(known) => known,
         None => {
             let Some(picked) = tables.pick(packet, service_id, now) else {
-                return nobody(packet, tables, service);
+                return nobody(packet, service);
             };
             if picked.is_new && !tables.moved(packet, service_id, picked.dest) {
                 tables.note(packet, service_id, picked.dest, now);
@@ -202,14 +201,9 @@ pub fn open_to<A: Addr, T: Tables<A>>(
 
 /// No server takes the packet.
 #[inline(always)]
-fn nobody<A: Addr, T: Tables<A>>(packet: &Packet<A>, tables: &T, service: &ServiceConfig) -> Located {
-    let by_mark = service.key.protocol == 0;
+fn nobody<A: Addr>(packet: &Packet<A>, service: &ServiceConfig) -> Located {
     let data_of_ftp = service.key.port == FTP && packet.dport != FTP;
-    let bypass = by_mark && tables.settings().is_some_and(|s| s.sysctl(Setting::CacheBypass) != 0);
-    if data_of_ftp || bypass {
-        return Located::Pass;
-    }
-    Located::NoServer { by_mark }
+    if data_of_ftp { Located::Pass } else { Located::NoServer { by_mark: service.key.protocol == 0 } }
 }
 
 /// The server's port: its own, unless it has none or the packet is for a port that the service does not name.

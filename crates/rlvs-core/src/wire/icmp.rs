@@ -22,6 +22,8 @@ pub const fn tos(of_packet: u8) -> u8 {
 pub enum Error {
     /// Type 3, code 3 (ICMPv6: 1, 4): no real server can be had.
     PortUnreachable,
+    /// Type 3, code 1 (ICMPv6: 1, 3): no route to the real server.
+    HostUnreachable,
     /// Type 3, code 4 (ICMPv6: 2, 0); the next hop's MTU in bytes.
     FragmentationNeeded { mtu: u16 },
     /// Type 11, code 0 (ICMPv6: 3, 0).
@@ -33,6 +35,7 @@ impl Error {
     pub const fn kind_and_code(self) -> (u8, u8) {
         match self {
             Error::PortUnreachable => (3, 3),
+            Error::HostUnreachable => (3, 1),
             Error::FragmentationNeeded { .. } => (3, 4),
             Error::TimeExceeded => (11, 0),
         }
@@ -43,6 +46,7 @@ impl Error {
     pub const fn kind_and_code6(self) -> (u8, u8) {
         match self {
             Error::PortUnreachable => (1, 4),
+            Error::HostUnreachable => (1, 3),
             Error::FragmentationNeeded { .. } => (2, 0),
             Error::TimeExceeded => (3, 0),
         }

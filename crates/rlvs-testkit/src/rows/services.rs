@@ -1,8 +1,7 @@
 //! Rows about services: persistence, marks, one-packet scheduling, servers that are quiescent or gone, defences.
 
-use super::{CLIENT, VIP, after, client, step, story};
+use super::{VIP, after, client, story};
 use crate::golden::{Expected, Step, Story};
-use crate::lab;
 use crate::packet::{ACK, SYN, at, tcp, udp};
 use rlvs_core::path::DropReason;
 
