@@ -307,7 +307,7 @@ fn is_listed_saved_restored_and_refused() {
         ipvsadm(&lab, "-a -u 10.0.0.1:54 -r 10.1.0.11:54 --fullnat");
         for refused in [
             "-a -u 10.0.0.1:53 -r 10.1.0.11:53 --fullnat",
-            "-a --sctp-service 10.0.0.1:99 -r 10.1.0.11:99 --fullnat",
+            "-a --sctp-service 10.0.0.1:99 -r 10.1.0.11:99 --fullnat --proxy-protocol",
             "-a -t 10.0.0.1:80 -r [2001:db8::1]:80 --fullnat",
             "-a -t 10.0.0.1:80 -r 10.1.0.13:80 --fullnat -m",
             "-E -u 10.0.0.1:54 -o",

@@ -11,9 +11,7 @@
 //! to the VIP, so to the director. An error changes no state and starts no timer; it is counted like a packet. Nothing is
 //! ever answered to an error (RFC 1122, section 3.2.2).
 
-use super::{
-    Decision, DropReason, Located, Plan, Tables, Verdict, account, hop, is_translated, next_hop, owner_of,
-};
+use super::{Decision, Located, Plan, Tables, Verdict, account, hop, is_translated, next_hop, owner_of};
 use crate::conn::{Entry, Flow};
 use crate::fwd::{self, Method};
 use crate::maps::filter_bit;
@@ -91,9 +89,6 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
     let Some((dest, state)) = tables.dest(dest_id).zip(tables.dest_state(dest_id)) else {
         return Decision::PASS;
     };
-    if !dest.is_available() {
-        return Decision::drop(DropReason::ServerGone);
-    }
     let decision = if view == View::Output {
         let client = fwd::nat::receiver(packet, found);
         hop::reply_hop(client.0, packet.segment_len, found, tables, now, &mut plan.hop);
@@ -111,7 +106,8 @@ pub fn deliver_related<A: Addr, T: Tables<A>>(
         }
         decision
     };
-    if decision != Decision::PASS {
+    // A deleted server still learns of its connections, as with IPVS, but nothing is counted for it any more.
+    if decision != Decision::PASS && dest.is_available() {
         account(packet, dest_id, view, tables);
     }
     match decision.verdict() {

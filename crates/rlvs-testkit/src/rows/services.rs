@@ -1,7 +1,9 @@
 //! Rows about services: persistence, marks, one-packet scheduling, servers that are quiescent or gone, defences.
 
-use super::{VIP, after, client, story};
+use super::sources::too_big;
+use super::{VIP, after, client, step, story};
 use crate::golden::{Expected, Step, Story};
+use crate::lab;
 use crate::packet::{ACK, SYN, at, tcp, udp};
 use rlvs_core::path::DropReason;
 
@@ -88,12 +90,15 @@ pub fn quiescence() -> Story {
 
 pub fn deleted() -> Story {
     let old = |n| tcp(at(&format!("172.16.0.1:{n}")), at(VIP), ACK);
+    let answer = tcp(at(VIP), at("172.16.0.1:1"), ACK).bytes();
+    let error = lab::from_client(&too_big("10.0.0.1", "10.0.0.100", 64, &answer));
     let steps = vec![
         opens("a connection", "172.16.0.1:1", VIP, 2),
         after(
             "-d -t 10.0.0.100:80 -r 10.1.0.2:80",
             client("its server is gone", &old(1), Expected::Drop(DropReason::ServerGone)),
         ),
+        step("an error about it reaches it all the same", error, Expected::To(2)),
         after("-a -t 10.0.0.100:80 -r 10.1.0.2 -g", client("and back", &old(1), Expected::To(2))),
         after(
             "sysctl expire_nodest_conn=1\n-d -t 10.0.0.100:80 -r 10.1.0.2:80",

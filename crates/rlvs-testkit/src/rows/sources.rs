@@ -24,7 +24,7 @@ pub(super) fn to_client(packet: Builder) -> Expected {
 }
 
 /// "Too big" with a quote of `about`.
-fn too_big(from: &str, to: &str, ttl: u8, about: &[u8]) -> Vec<u8> {
+pub(super) fn too_big(from: &str, to: &str, ttl: u8, about: &[u8]) -> Vec<u8> {
     let message = |check: u16| [&[3, 4][..], &check.to_be_bytes(), &[0, 0, 5, 0], &about[..28]].concat();
     let message = message(!sum(&message(0), 0));
     let place = |ip: &str| at(&format!("{ip}:0"));

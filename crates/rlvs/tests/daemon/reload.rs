@@ -6,7 +6,7 @@ use crate::common::{listing, rlvs, wait_until, within};
 use rlvs::lab::VIP;
 use rlvs::lab::client::{self, Connection};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -138,28 +138,27 @@ fn no_request_fails_during_reloads() {
         assert!(all.contains(&third));
         farm.write(&all);
         farm.start(&[]);
-        let stop = AtomicBool::new(false);
+        let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             let client = farm.lab.client();
             let requests = scope.spawn(|| {
                 client.run(|| {
-                    let mut served = 0;
                     while !stop.load(Ordering::Relaxed) {
                         client::who(VIP, 8000).expect("an answer");
-                        served += 1;
+                        served.fetch_add(1, Ordering::Relaxed);
                     }
-                    served
-                })
+                });
             });
-            for round in 0..10 {
+            // (On a busy machine there are more reloads than requests at first.)
+            for round in (0..).take_while(|round| *round < 10 || served.load(Ordering::Relaxed) < 50) {
+                assert!(!requests.is_finished(), "a request failed");
                 let more = all.replace(" 8000 {\nprotocol", " 8001 {\nprotocol");
                 let text = if round % 2 == 0 { all.replace(&third, "") + &more } else { all.clone() };
                 farm.write(&text);
                 farm.reload("");
             }
             stop.store(true, Ordering::Relaxed);
-            let served = requests.join().unwrap();
-            assert!(served > 20, "only {served} requests in all that time");
+            requests.join().unwrap();
         });
     });
 }
