@@ -170,3 +170,31 @@ fn without_root_it_says_so() {
         }
     });
 }
+
+/// As with IPVS: a server that comes back to its service has its counters still, one that comes to a new service begins anew.
+#[test]
+fn counters_of_servers_that_come_back() {
+    within(30, || {
+        let lab = cluster(Topology::Dr);
+        let server = format!("{}:80", lab.server(1).addr());
+        let (service, add) = (format!("-A -t {VIP}:80 -s rr"), format!("-a -t {VIP}:80 -r {server} -g"));
+        ipvsadm_with(&lab, "-R", &format!("{service}\n{add}\n"));
+        let connections = || -> Vec<u32> {
+            let listed = ipvsadm(&lab, "-Ln --stats");
+            let rows = listed.lines().filter(|line| line.contains(":80 "));
+            rows.map(|row| row.split_whitespace().nth(2).unwrap().parse().unwrap()).collect()
+        };
+        let ask = || lab.client().run(|| client::who(VIP, 80).expect("an answer"));
+        (0..3).for_each(|_| drop(ask()));
+        assert_eq!(connections(), [3, 3]);
+        ipvsadm(&lab, &format!("-d -t {VIP}:80 -r {server}"));
+        ipvsadm(&lab, &add);
+        ask();
+        assert_eq!(connections(), [4, 4], "the same service");
+        ipvsadm(&lab, &format!("-D -t {VIP}:80"));
+        ipvsadm_with(&lab, "-R", &format!("{service}\n{add}\n"));
+        assert_eq!(connections(), [0, 0], "a new service");
+        ask();
+        assert_eq!(connections(), [1, 1]);
+    });
+}

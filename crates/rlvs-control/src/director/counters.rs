@@ -137,10 +137,12 @@ pub fn zero_all(instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-/// A destination that had been kept aside comes to another service: its past does not count there.
-pub fn adopt(instance: &Instance, service: u32, dest: u32) {
+/// A destination that had been kept aside comes to another service: its past, which is returned, does not count there.
+pub fn adopt(instance: &Instance, service: u32, dest: u32) -> Result<[u64; 5]> {
     let past = raw(instance, dest);
     instance.service.edit(service, |s| s.carried = minus(s.carried, past));
+    instance.command(op::ZERO_RATES, NONE, dest, dest)?;
+    Ok(past)
 }
 
 /// A slot is given to another destination: what it counted stays with its service, and in the total.

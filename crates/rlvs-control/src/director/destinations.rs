@@ -300,14 +300,14 @@ fn slot(instance: &Instance, service: u32, d: &Destination) -> Result<(u32, Dest
         if instance.dest.words(id).load(FLAGS_WORD) & USED == USED {
             continue;
         }
-        let config = instance.dest.get(id);
+        let mut config = instance.dest.get(id);
         let kept_aside = config.flags & dest_flag::IN_USE != 0 && !config.is_available();
         let expired = kept_aside && is_idle(instance, id) && now.wrapping_sub(config.deleted_at) > KEPT_SECS;
         if config.flags & dest_flag::IN_USE == 0 || expired {
             free = free.or(Some((id, expired)));
         } else if kept_aside && config.service_key == key && is_it(&config, d.addr, d.port) {
             if config.service != service {
-                counters::adopt(instance, service, id);
+                config.zeroed = counters::adopt(instance, service, id)?;
             }
             return Ok((id, config));
         }
