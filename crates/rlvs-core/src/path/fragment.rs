@@ -33,7 +33,7 @@ pub fn sort<A: Addr, T: Tables<A>>(
             _ => Located::Up,
         },
         // Too small to hold what it has to (RFC 1858, RFC 3128).
-        Err(Skip::Malformed) => Located::Drop(DropReason::BadFragment),
+        Err(Skip::Malformed | Skip::Covered) => Located::Drop(DropReason::BadFragment),
         Err(_) => Located::Pass,
     }
 }

@@ -130,6 +130,9 @@ pub enum Skip {
     OtherLink,
     /// Shorter than its headers say, or a header checksum that is wrong: the stack counts and drops it.
     Malformed,
+    /// SCTP, of whose chunks nothing is in the frame; the ports are read. Linux has what it will send in several packets so, each
+    /// with its chunks in a buffer of its own; they carry data.
+    Covered,
     /// A fragment; the packet is read, up to the end of the IP header.
     Fragment,
     /// An ICMP message; the packet is read, up to the ICMP header.
@@ -329,11 +332,12 @@ pub(super) fn read_ports<F: Frame, A: Addr>(frame: F, at: usize, packet: &mut Pa
         packet.l4_check = l4.be16(6);
     } else if packet.proto == ip_proto::SCTP {
         // RFC 9260, section 3: a common header of 12 bytes, then chunks, each with type, flags and length.
-        let l4 = frame.view(at, 16).ok_or(Skip::Malformed)?;
+        let l4 = frame.view(at, 12).ok_or(Skip::Malformed)?;
         if packet.l4_len() < 16 {
             return Err(Skip::Malformed);
         }
         (packet.sport, packet.dport) = (l4.be16(0), l4.be16(2));
+        let l4 = frame.view(at, 16).ok_or(Skip::Covered)?;
         packet.chunk = sctp::deciding_chunk(frame, at, l4);
     } else if packet.proto == if A::WORDS == 1 { ip_proto::ICMP } else { ip_proto::ICMPV6 } {
         return Err(Skip::Icmp);

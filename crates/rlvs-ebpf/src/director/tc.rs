@@ -74,6 +74,9 @@ fn run<const SIX: bool>(skb: *mut __sk_buff) -> i32 {
     }
 }
 
+/// `gso_size` of packets whose pieces have buffers of their own (`include/linux/skbuff.h`).
+const GSO_BY_FRAGS: u32 = 0xffff;
+
 /// What a packet was read as: [`OURS`] with its ports, [`ICMP`] without.
 type ReadAs = u32;
 const NOTHING: ReadAs = 0;
@@ -147,7 +150,8 @@ extern "C" fn rlvs6_extensions(skb: *mut __sk_buff, packet: *mut Packet<Six>) ->
     read_as(reading(skb, EXTENDED_HEADERS, |frame| read_extensions(frame, packet))) as u64
 }
 
-/// Reads a packet. Its first `len` bytes may not all lie in the linear part: then has them moved there, and tries once more.
+/// Reads a packet. Its first `len` bytes may not all lie in the linear part: then has them moved there, and tries once more. Not
+/// those of a packet whose pieces have buffers of their own: they would not be found any more.
 #[inline(always)]
 pub fn reading(
     skb: *mut __sk_buff,
@@ -155,13 +159,17 @@ pub fn reading(
     mut read: impl FnMut(Bytes) -> Result<(), Skip>,
 ) -> Result<(), Skip> {
     match read(bytes(skb)) {
-        Err(Skip::Malformed) => {
+        Err(skip @ (Skip::Malformed | Skip::Covered)) => {
             // SAFETY: the context of the running program.
-            unsafe {
-                let all = (&raw const (*skb).len).read_volatile();
-                if helpers::bpf_skb_pull_data(skb, all.min(len)) != 0 {
-                    return Err(Skip::Malformed);
-                }
+            let (all, gso_size) = unsafe {
+                ((&raw const (*skb).len).read_volatile(), (&raw const (*skb).gso_size).read_volatile())
+            };
+            if gso_size == GSO_BY_FRAGS {
+                return if let Skip::Covered = skip { Ok(()) } else { Err(skip) };
+            }
+            // SAFETY: the context of the running program; pointers into the packet are made anew.
+            if unsafe { helpers::bpf_skb_pull_data(skb, all.min(len)) } != 0 {
+                return Err(Skip::Malformed);
             }
             read(bytes(skb))
         }

@@ -108,3 +108,18 @@ fn every_truncation_is_refused() {
         assert_eq!(parse(&whole[..len]), Err(Skip::Malformed), "{len} bytes");
     }
 }
+
+/// SCTP that Linux sends in several packets later: the frame in sight ends before the first chunk.
+#[test]
+fn ports_of_sctp_are_read_where_its_chunks_are_out_of_sight() {
+    let mut header = [5060u16, 6060].map(u16::to_be_bytes).concat();
+    header.extend([0; 8]);
+    let mut whole = frame6(132, &[&header[..], &[0, 3, 0, 16], &[7; 12]].concat());
+    let mut packet = Packet::empty();
+    assert_eq!(read6(whole.as_slice(), &mut packet), Ok(()));
+    whole.truncate(14 + 40 + 12);
+    let mut packet = Packet::empty();
+    assert_eq!(read6(whole.as_slice(), &mut packet), Err(Skip::Covered));
+    assert_eq!((packet.sport.get(), packet.dport.get(), packet.chunk), (5060, 6060, 0));
+    assert_eq!(read6(&whole[..14 + 40 + 11], &mut packet), Err(Skip::Malformed));
+}
