@@ -85,7 +85,7 @@ fn every_mix(mode: &str) {
             let what = format!("{vip} by {tunnel} in {} by {mode}", if of_ipv6 { 6 } else { 4 });
             traffic(&lab, vip, of_ipv6, &what);
         }
-        let together = lab.servers().map(|server| reassembled(server)).sum::<u64>();
+        let together = lab.servers().map(reassembled).sum::<u64>();
         assert!(together > 0, "{tunnel} by {mode}: no packet was put together");
     }
 }
