@@ -9,7 +9,8 @@
 //! All else goes on untouched, bit for bit, and the kernel does what it would have done without us.
 //! [`counter`] has the fates a packet can meet; `rlvs realserver status` shows how many met which.
 //!
-//! A further encapsulation is a module beside [`ipip`], [`gre`] and [`gue`] that tells where the inner header begins.
+//! Outer packets in fragments are put together first ([`pieces`]). A further encapsulation is a module beside [`ipip`],
+//! [`gre`] and [`gue`] that tells where the inner header begins.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
 // By value, keys would be copied once more on a small stack.
 #![allow(clippy::needless_borrows_for_generic_args)]

@@ -48,13 +48,11 @@ pub struct Slot {
 }
 
 /// What became of a first piece.
-pub enum Kept {
-    /// It is none that can be kept.
-    No,
-    /// It waits for those behind it.
-    Waits,
-    /// The same, in the place of another packet, which was not whole yet.
-    TookPlace,
+pub struct Kept {
+    /// It waits for those behind it; else it is none that can be kept.
+    pub waits: bool,
+    /// Another packet had its place, and was not whole yet.
+    pub ended_another: bool,
 }
 
 /// What became of a later piece.
@@ -74,11 +72,11 @@ pub enum Joined {
 /// Keeps a first piece.
 #[inline(always)]
 pub fn keep(packet: &Packet, ip: &Ip) -> Kept {
-    let Some(claim) = Claim::of(ip) else { return Kept::No };
+    let Some(claim) = Claim::of(ip) else { return Kept { waits: false, ended_another: false } };
     let slot = claim.0;
     // SAFETY: the slot is ours alone.
     unsafe {
-        let abandoned = (&raw const (*slot).len).read_volatile() != 0;
+        let ended_another = (&raw const (*slot).len).read_volatile() != 0;
         (*slot).source = ip.source;
         (*slot).destination = ip.destination;
         (*slot).id = ip.cut.id;
@@ -86,13 +84,9 @@ pub fn keep(packet: &Packet, ip: &Ip) -> Kept {
         (*slot).since_ns = helpers::bpf_ktime_get_ns();
         (*slot).met_congestion = false;
         (&raw mut (*slot).len).write_volatile(0);
-        let kept = lay_down(packet, ip, slot);
+        let waits = lay_down(packet, ip, slot);
         claim.release();
-        match (kept, abandoned) {
-            (false, _) => Kept::No,
-            (true, false) => Kept::Waits,
-            (true, true) => Kept::TookPlace,
-        }
+        Kept { waits, ended_another }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::counter::{COUNTERS as KINDS, Counter};
 use super::ip::Ip;
 use super::packet::Packet;
-use super::pieces::{self, Joined, Kept};
+use super::pieces::{self, Joined};
 use super::{ecn, gre, gue, ipip, opened};
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray};
@@ -86,12 +86,11 @@ fn decapsulate(packet: &mut Packet) -> Fate {
         if !packet.is_intact(&outer) {
             return Fate::Leave(Counter::LeftMalformed);
         }
-        match pieces::keep(packet, &outer) {
-            Kept::No => return Fate::Leave(Counter::LeftFragment),
-            Kept::Waits => {}
-            Kept::TookPlace => count(Counter::DroppedFragment, 1),
+        let kept = pieces::keep(packet, &outer);
+        if kept.ended_another {
+            count(Counter::DroppedFragment, 1);
         }
-        return Fate::Waits;
+        return if kept.waits { Fate::Waits } else { Fate::Leave(Counter::LeftFragment) };
     }
     let huge = packet.gso_size != 0 && (outer.is_huge || inner.is_huge);
     let (outer_len, inner_len) = (outer.total_len, inner.total_len);
