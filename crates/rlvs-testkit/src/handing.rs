@@ -44,6 +44,7 @@ pub fn handed_on<L: Where>(
         Extra::Cut => frame.cut_options(len as usize),
         Extra::Append => frame.carry(packet, len as usize, &header),
         Extra::Before => {
+            frame.bytes.truncate(IP + packet.total_len as usize);
             let itself = frame.bytes.clone();
             frame.replace(4, Be32::new(segment.seq.wrapping_sub(header_len::<Be32>())));
             let [offset, _, window, more] = words[2].bytes();

@@ -68,9 +68,16 @@ fn done<A: Family>(skb: *mut __sk_buff, packet: &Packet<A>, plan: &Plan<A>, loca
                 return None; // the client sends it again
             }
             store(skb, 0, &plan.hop.macs, 0)?;
-            // SAFETY: the context of the running program.
-            if unsafe { helpers::bpf_clone_redirect(skb, plan.hop.ifindex, 0) } != 0 {
-                return None;
+            // What is behind the packet on the link could make the frame too long for the next one.
+            let end = at + len + data;
+            // SAFETY: the context of the running program; no pointer into the packet is held.
+            unsafe {
+                let is_longer = (&raw const (*skb).len).read_volatile() > end;
+                if is_longer && helpers::bpf_skb_change_tail(skb, end, 0) != 0
+                    || helpers::bpf_clone_redirect(skb, plan.hop.ifindex, 0) != 0
+                {
+                    return None;
+                }
             }
             let first = Be32::new(segment.seq.wrapping_sub(header_len::<A>()));
             replace(skb, at, SEQ_AT, Be32::new(segment.seq), first)?;
