@@ -62,10 +62,9 @@ fn service_options(service: &Service) -> String {
     let mut text = format!(" -s {}", service.scheduler);
     if let Some(Persistence { timeout_secs }) = service.persistence {
         let _ = write!(text, " -p {timeout_secs}");
-        // Without persistence it means nothing, and is not told.
-        if let Some(mask) = list::mask_of(service) {
-            let _ = write!(text, " -M {mask}");
-        }
+    }
+    if let Some(mask) = list::mask_of(service) {
+        let _ = write!(text, " -M {mask}");
     }
     if let Some(engine) = &service.engine {
         let _ = write!(text, " --pe {engine}");
