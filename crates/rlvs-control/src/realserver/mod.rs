@@ -9,8 +9,8 @@
 //!    (unnumbered links, proxies). What is right already is left alone. IPv6 needs none of this: its neighbour discovery
 //!    answers for the asked interface's own addresses only.
 //! 2. The VIP on `lo`, as /32 (/128), with scope host: no connection of this host's own takes it as its source.
-//! 3. For TUN somebody who takes the request out of its outer header: the kernel's ipip device where there is one, else
-//!    our program on TC ingress ([`ebpf`]).
+//! 3. For TUN somebody who takes the request out of its outer header: the kernel's ipip device where there is one and that does
+//!    (ipip, and no VIP of IPv6), else our program on TC ingress ([`ebpf`]).
 //! 4. `rp_filter` loose (2) where it was strict (1), on the interfaces that requests seem to come from (for the kernel's
 //!    tunnel that is its device alone): a request comes from the director's side with a client's address, which may be
 //!    routed another way. Strict on `all` is met by 2 on the interface, the larger value counts; 0 and 2 are left alone.
@@ -105,7 +105,7 @@ impl std::str::FromStr for Tunnel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decap {
-    /// The kernel's own device where it has one, else our program.
+    /// The kernel's own device where it has one that does (IPv4 in IPv4 alone), else our program.
     #[default]
     Auto,
     Kernel,

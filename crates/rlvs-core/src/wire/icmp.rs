@@ -61,3 +61,14 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// As Linux 6.1 was seen to.
+    #[test]
+    fn errors_carry_the_packets_type_of_service() {
+        for (packet, error) in [(0, 0xc0), (0x10, 0xd0), (2, 0xc2), (3, 0xc2), (0xb8, 0xd8)] {
+            assert_eq!(super::tos(packet), error, "{packet:#x}");
+        }
+    }
+}

@@ -53,6 +53,19 @@ pub fn marks() -> Story {
             ),
         ),
         client("the director's own answers", &tcp(at("172.16.0.9:2"), at(VIP), SYN), Expected::Error(3, 3)),
+        after(
+            "sysctl cache_bypass=1",
+            client(
+                "with cache_bypass others get it themselves",
+                &tcp(at("172.16.0.9:3"), at("10.0.0.77:80"), SYN),
+                Expected::Pass,
+            ),
+        ),
+        client(
+            "the director's own still answers",
+            &tcp(at("172.16.0.9:4"), at(VIP), SYN),
+            Expected::Error(3, 3),
+        ),
     ];
     let rules = "mark 7 6 80\nmark 7 6 443\nmark 7 17 53\n-A -f 7 -s rr -p 100\n-a -f 7 -r 10.1.0.1 -g
         -a -f 7 -r 10.1.0.2 -g\n-a -f 7 -r 10.1.0.3 -g";

@@ -161,6 +161,7 @@ fn segment(from: &str, to: &str, flags: u8, seq: u32, ack: u32, data: &[u8]) -> 
 }
 
 pub fn proxy_protocol() -> Story {
+    let full = [0x5a; 1460];
     let real = "10.1.0.1:8080";
     // 172.16.0.9:1111 to 10.0.0.100:80, in 28 bytes.
     const HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xac\x10\0\x09\x0a\0\0\x64\x04\x57\0\x50";
@@ -211,6 +212,11 @@ pub fn proxy_protocol() -> Story {
             "data that comes again brings the header with it",
             &c(PSH | ACK, 1000, 501, b"question"),
             both(c2(PSH | ACK, 1028, 501, b"question"), header(PSH | ACK)),
+        ),
+        step(
+            "a full one, too, whatever the link put behind it",
+            [lab::from_client(&c(PSH | ACK, 1000, 501, &full).bytes()), vec![0xee; 17]].concat(),
+            both(c2(PSH | ACK, 1028, 501, &full), header(PSH | ACK)),
         ),
         server(
             1,
