@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::mtu::full_segment;
 use common::{Cluster, MB, attach, cluster, ipvsadm, rlvs, tally, within};
 use rlvs::lab::client::{self, Asker};
 use rlvs::lab::{Host, Lab, Topology, VIP, VIP6, plan};
@@ -59,6 +60,7 @@ fn traffic(lab: &Lab, vip: IpAddr, of_ipv6: bool, what: &str) {
         }
         assert_eq!(client::tally_tcp(vip, 80, 12).expect(what), each, "{what}");
         client::download(vip, 80, 5 * MB).expect(what);
+        full_segment(vip, 80);
         client::upload(vip, 80, 5 * MB).expect(what);
         datagrams(vip, &[1000, 1_420, 1_440, 1_452, 3_000, 20_000], what);
     });

@@ -4,11 +4,11 @@
 
 mod common;
 
+use common::mtu::{full_segment, path_mtu};
 use common::{MB, Proto, attach, cluster, serve, tally, within};
 use rlvs::lab::client::{self, Asker};
 use rlvs::lab::{Lab, Topology, VIP};
 use std::io::Read;
-use std::net::UdpSocket;
 use std::time::Duration;
 
 macro_rules! through {
@@ -134,14 +134,7 @@ fn datagrams(lab: &Lab) {
 fn large_datagrams(lab: &Lab) {
     let limit = Duration::from_secs(5);
     lab.client().run(|| {
-        // By now the client has mostly learned how much a tunnel takes, but segments that were sent in one go (GSO) teach
-        // it nothing.
-        let full = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-        full.connect((VIP, 53)).expect("connected");
-        while lab.topology() == Topology::Tun && path_mtu() > 1480 {
-            let _ = full.send(&[0; 1472]);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        full_segment(VIP, 80);
         let asker = Asker::open(VIP, 53).expect("a socket");
         let name = asker.ask("", limit).expect("an empty datagram");
         for size in [1_473, 3_000, 20_000] {
@@ -159,16 +152,10 @@ fn the_client_learns_the_tunnels_mtu() {
         let lab = cluster(Topology::Tun);
         serve(&lab, Proto::Tcp, 80, "rr", &[1, 1, 1]);
         lab.client().run(|| {
-            assert_eq!(path_mtu(), 1500);
+            assert_eq!(path_mtu(VIP), 1500);
+            full_segment(VIP, 80);
             client::upload(VIP, 80, 10 * MB).expect("upload");
-            assert_eq!(path_mtu(), 1480);
+            assert_eq!(path_mtu(VIP), 1480);
         });
     });
-}
-
-/// What this namespace's kernel knows about the way to the VIP (IP_MTU, ip(7)).
-fn path_mtu() -> i32 {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.connect((VIP, 9)).unwrap();
-    nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::IpMtu).unwrap()
 }

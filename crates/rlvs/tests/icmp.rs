@@ -3,13 +3,14 @@
 
 mod common;
 
+use common::mtu::path_mtu;
 use common::{Proto, attach, cluster, ipvsadm, rlvs, serve, within};
-use nix::sys::socket::sockopt::{IpMtu, Ipv4RecvErr};
+use nix::sys::socket::sockopt::Ipv4RecvErr;
 use nix::sys::socket::{self, SockaddrIn};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use rlvs::lab::{Lab, Topology, VIP};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -61,15 +62,6 @@ fn send_icmp(lab: &Lab, message: &[u8]) {
     });
 }
 
-/// What a host knows about the way to an address.
-fn path_mtu(host: &rlvs::lab::Host, to: Ipv4Addr) -> i32 {
-    host.run(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.connect((to, 9)).unwrap();
-        socket::getsockopt(&socket, IpMtu).unwrap()
-    })
-}
-
 fn the_server_learns(topology: Topology, mode: &str) {
     let lab = cluster(topology);
     serve(&lab, Proto::Udp, 53, "rr", &[1, 1, 1]);
@@ -81,7 +73,7 @@ fn the_server_learns(topology: Topology, mode: &str) {
     send_icmp(&lab, &wrong);
     send_icmp(&lab, &too_big(client, 1300));
     let learnt = || -> Vec<(String, i32)> {
-        lab.servers().map(|s| (s.name().to_owned(), path_mtu(s, lab.client().addr()))).collect()
+        lab.servers().map(|s| (s.name().to_owned(), s.run(|| path_mtu(lab.client().addr())))).collect()
     };
     let expected: Vec<(String, i32)> =
         lab.servers().map(|s| (s.name().to_owned(), if s.name() == name { 1300 } else { 1500 })).collect();

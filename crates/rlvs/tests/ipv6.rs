@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::mtu::path_mtu;
 use common::{Cluster, MB, attach, cluster, ipvsadm, rlvs, tally, within};
 use rlvs::lab::client::{self, Asker, Connection, Tally};
 use rlvs::lab::{Lab, Topology, VIP6, plan};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{Ipv6Addr, UdpSocket};
+use std::net::Ipv6Addr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -181,23 +182,9 @@ fn the_director_answers_by_itself() {
             let asker = Asker::open(VIP6, 53).expect("a socket");
             assert_eq!(asker.ask("fits", LIMIT).expect("an echo"), "rs1");
             assert!(asker.ask(&"x".repeat(1400), Duration::from_millis(500)).is_err(), "too big");
-            assert_eq!(path_mtu(), 1300, "what the director said");
+            assert_eq!(path_mtu(VIP6), 1300, "what the director said");
         });
     });
-}
-
-/// What this namespace's kernel knows about the way to the VIP (IPV6_MTU, ipv6(7)).
-fn path_mtu() -> i32 {
-    let socket = UdpSocket::bind("[::]:0").unwrap();
-    socket.connect((VIP6, 9)).unwrap();
-    let (mut mtu, mut len) = (0i32, size_of::<i32>() as libc::socklen_t);
-    // SAFETY: an open socket, and an int with its size.
-    let rc = unsafe {
-        let value = (&raw mut mtu).cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU, value, &raw mut len)
-    };
-    assert_eq!(rc, 0, "{}", std::io::Error::last_os_error());
-    mtu
 }
 
 /// A rule that cannot be carried out is refused, and says why.

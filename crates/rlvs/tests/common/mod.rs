@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod mtu;
+
 use rlvs::lab::client::Tally;
 use rlvs::lab::{self, Host, Lab, Topology, VIP};
 use std::ops::Deref;
