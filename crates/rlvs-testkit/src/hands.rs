@@ -340,7 +340,7 @@ fn pieces(frame: &[u8], mtu: u32) -> Vec<Vec<u8>> {
     let (header, data) = ip.split_at(cut.header_len.into());
     let piece = |p: Piece| {
         let mut out = [eth, header, &data[p.at.into()..][..p.len.into()]].concat();
-        put(&mut out, eth.len() + ipv4::TOTAL_LEN_AT, &p.total_len.bytes());
+        put(&mut out, eth.len() + ipv4::TOTAL_LEN_AT, &p.said.bytes());
         put(&mut out, eth.len() + ipv4::FRAG_AT, &p.frag.bytes());
         put(&mut out, eth.len() + ipv4::CHECK_AT, &p.check.bytes());
         out

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 const ETH: usize = 14;
 
 /// A packet socket on an interface.
-struct Wire(OwnedFd);
+pub struct Wire(OwnedFd);
 
 impl Wire {
-    fn on(device: &str) -> Wire {
+    pub fn on(device: &str) -> Wire {
         const ETH_P_ALL: u16 = 3;
         let protocol = ETH_P_ALL.to_be();
         // SAFETY: plain numbers; the descriptor is nobody else's.
@@ -35,14 +35,14 @@ impl Wire {
         Wire(fd)
     }
 
-    fn send(&self, frame: &[u8]) {
+    pub fn send(&self, frame: &[u8]) {
         // SAFETY: the frame's own bytes.
         let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
         assert_eq!(sent, frame.len() as isize, "send: {}", io::Error::last_os_error());
     }
 
     /// So many frames that are for somebody here (not what a socket sees of its own interface's sending).
-    fn receive(&self, count: usize, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    pub fn receive(&self, count: usize, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
         let until = Instant::now() + Duration::from_secs(5);
         let mut frames = Vec::new();
         while frames.len() < count && Instant::now() < until {

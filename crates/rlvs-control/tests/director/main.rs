@@ -11,6 +11,7 @@ mod extensions;
 mod fragments;
 mod hostile;
 mod lab;
+mod pieces;
 mod run;
 mod six;
 mod states;
@@ -85,6 +86,16 @@ fn fragments_in_any_order_behind_xdp() {
 #[test]
 fn fragments_in_any_order_in_tc() {
     fragments::any_order(Way::Tc);
+}
+
+#[test]
+fn pieces_of_tunnels_to_ipv6_behind_xdp() {
+    pieces::to_ipv6(Way::XdpSkb);
+}
+
+#[test]
+fn pieces_of_tunnels_to_ipv6_in_tc() {
+    pieces::to_ipv6(Way::Tc);
 }
 
 #[test]

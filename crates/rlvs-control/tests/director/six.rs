@@ -83,6 +83,7 @@ pub fn hostile(way: Way) {
         include_str!("golden/c2-tun6.json"),
         include_str!("golden/c2-tun-6in6-gre-csum.json"),
         include_str!("golden/c2-tun-6in4-gue-csum.json"),
+        include_str!("golden/c2-tun-4in6-gre-csum.json"),
     ]
     .map(|json| serde_json::from_str::<Recording>(json).expect("a recording of packets"));
     let steps = |r: &Recording| r.steps.iter().map(|s| step6(&s.from, &s.in_hex)).collect();

@@ -1,17 +1,22 @@
-//! A packet in pieces (RFC 791, section 3.2): what each piece's header says. A piece may be cut up again on its way, so what
-//! is cut here may be a fragment already.
+//! A packet in pieces (RFC 791, section 3.2; RFC 8200, section 4.5): what each piece's header says. A piece may be cut up again
+//! on its way, so what is cut here may be a fragment already.
 
 use crate::wire::checksum::{add, update};
-use crate::wire::{Be16, View, ipv4};
+use crate::wire::{Be16, View, ipv4, ipv6};
 
-/// An IPv4 packet that is cut up.
+/// What stands before the data of a tunnel's packet that is cut up, if its outer header is one of IPv6.
+const LEN6: u16 = (ipv6::LEN + ipv6::FRAGMENT_LEN) as u16;
+
+/// A packet that is cut up: one of IPv4, or one of IPv6 that has its fragment header already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cut {
+    /// All that each piece repeats.
     pub header_len: u16,
     /// Data of every piece but the last, in bytes; a multiple of 8.
     pub size: u16,
-    /// Fields of its header.
-    total_len: Be16,
+    pub of_ipv6: bool,
+    /// Fields of its header; IPv6's length leaves out the first 40 bytes, and there is no checksum.
+    len: Be16,
     frag: Be16,
     check: Be16,
 }
@@ -23,9 +28,10 @@ pub struct Piece {
     pub at: u16,
     pub len: u16,
     pub is_last: bool,
-    /// Fields of its header.
-    pub total_len: Be16,
+    /// Fields of its header: the length, as the header counts it, and the offset ([`Cut::len_at`], [`Cut::frag_at`]) …
+    pub said: Be16,
     pub frag: Be16,
+    /// … and IPv4's checksum.
     pub check: Be16,
 }
 
@@ -33,17 +39,41 @@ impl Cut {
     /// For links that take `mtu` bytes; `header` begins with the IP header. None if there is no room for data.
     #[inline(always)]
     pub fn new<V: View>(header: V, mtu: u32) -> Option<Cut> {
-        let header_len = (header.u8(0) & 15) as u16 * 4;
+        let (of_ipv6, header_len) = match header.u8(0) {
+            v4 if v4 >> 4 == 4 => (false, (v4 & 15) as u16 * 4),
+            _ => (true, LEN6),
+        };
         let size = (mtu.saturating_sub(header_len as u32) & 0xfff8) as u16;
-        let [total_len, frag, check] =
-            [ipv4::TOTAL_LEN_AT, ipv4::FRAG_AT, ipv4::CHECK_AT].map(|at| header.be16(at));
-        (size != 0).then_some(Cut { header_len, size, total_len, frag, check })
+        let mut cut = Cut { header_len, size, of_ipv6, len: Be16(0), frag: Be16(0), check: Be16(0) };
+        cut.len = header.be16(cut.len_at());
+        if !of_ipv6 {
+            [cut.frag, cut.check] = [ipv4::FRAG_AT, ipv4::CHECK_AT].map(|at| header.be16(at));
+        }
+        (size != 0).then_some(cut)
+    }
+
+    /// Where the length stands in the header.
+    #[inline(always)]
+    pub fn len_at(&self) -> usize {
+        if self.of_ipv6 { ipv6::PAYLOAD_LEN_AT } else { ipv4::TOTAL_LEN_AT }
+    }
+
+    /// Where the offset stands.
+    #[inline(always)]
+    pub fn frag_at(&self) -> usize {
+        if self.of_ipv6 { ipv6::LEN + 2 } else { ipv4::FRAG_AT }
+    }
+
+    /// What of the header counts as length.
+    #[inline(always)]
+    fn counted(&self) -> u16 {
+        if self.of_ipv6 { ipv6::FRAGMENT_LEN as u16 } else { self.header_len }
     }
 
     /// Bytes of data in all pieces together.
     #[inline(always)]
     pub fn data_len(&self) -> u16 {
-        self.total_len.get().saturating_sub(self.header_len)
+        self.len.get().saturating_sub(self.counted())
     }
 
     /// The piece with this number, from 0; none behind the last.
@@ -53,14 +83,20 @@ impl Cut {
         let left = (self.data_len() as u32).checked_sub(at).filter(|left| *left != 0)?;
         let is_last = left <= self.size as u32;
         let len = if is_last { left as u16 } else { self.size };
-        let total_len = Be16::new(self.header_len.wrapping_add(len));
-        let more = if is_last { 0 } else { ipv4::MORE_FRAGMENTS };
-        let frag = Be16::new(self.frag.get().wrapping_add((at >> 3) as u16) | more);
+        let said = Be16::new(self.counted().wrapping_add(len));
+        let frag = if self.of_ipv6 {
+            // In eights, above three bits of which the last says that more follow: multiples of 8 as they are.
+            at as u16 | !is_last as u16
+        } else {
+            let more = if is_last { 0 } else { ipv4::MORE_FRAGMENTS };
+            self.frag.get().wrapping_add((at >> 3) as u16) | more
+        };
+        let frag = Be16::new(frag);
         let change = add(
-            add(!self.total_len.0 as u32 & 0xffff, total_len.0 as u32),
+            add(!self.len.0 as u32 & 0xffff, said.0 as u32),
             add(!self.frag.0 as u32 & 0xffff, frag.0 as u32),
         );
-        Some(Piece { at: at as u16, len, is_last, total_len, frag, check: update(self.check, change) })
+        Some(Piece { at: at as u16, len, is_last, said, frag, check: update(self.check, change) })
     }
 }
 
@@ -102,18 +138,41 @@ mod tests {
                 for (i, p) in pieces.iter().enumerate() {
                     let last = i + 1 == pieces.len();
                     assert_eq!((p.at, p.is_last), (at, last), "{total_len} {mtu}");
-                    assert!(p.total_len.get() as u32 <= mtu && (last || p.len % 8 == 0));
+                    assert!(p.said.get() as u32 <= mtu && (last || p.len % 8 == 0));
                     assert_eq!(p.frag.get() & ipv4::OFFSET_MASK, (frag & ipv4::OFFSET_MASK) + at / 8);
                     let more = frag & ipv4::MORE_FRAGMENTS != 0 || !last;
                     assert_eq!(p.frag.get() & ipv4::MORE_FRAGMENTS != 0, more);
                     let mut h = whole.clone();
-                    h[2..4].copy_from_slice(&p.total_len.bytes());
+                    h[2..4].copy_from_slice(&p.said.bytes());
                     h[6..8].copy_from_slice(&p.frag.bytes());
                     h[10..12].copy_from_slice(&p.check.bytes());
                     assert_eq!(finish(sum_bytes(&h)).0, 0, "the header's checksum");
                     at += p.len;
                 }
                 assert_eq!(at, total_len - 20);
+            }
+        }
+    }
+
+    /// The outer header of a tunnel, and the fragment header behind it.
+    #[test]
+    fn pieces_of_ipv6_are_the_whole() {
+        for data in [1u16, 8, 1472, 1480, 9000] {
+            for mtu in [1280, 1500, 1503] {
+                let [first, second] = ipv6::first_words(0, data + 8, ipv6::FRAGMENT, 64);
+                let mut whole: Vec<u8> = [first, second].iter().flat_map(|w| w.bytes()).collect();
+                whole.resize(48, 0);
+                let pieces = pieces(&whole, mtu);
+                let mut at = 0;
+                for (i, p) in pieces.iter().enumerate() {
+                    let last = i + 1 == pieces.len();
+                    assert_eq!((p.at, p.is_last), (at, last), "{data} {mtu}");
+                    assert!(p.said.get() as u32 + 40 <= mtu && (last || p.len % 8 == 0));
+                    assert_eq!(p.said.get(), 8 + p.len);
+                    assert_eq!((p.frag.get() >> 3, p.frag.get() & 7), (at / 8, !last as u16));
+                    at += p.len;
+                }
+                assert_eq!(at, data);
             }
         }
     }

@@ -147,7 +147,7 @@ pub(crate) fn fit<A: Addr>(packet: &Packet<A>, plan: &Plan<A>) -> Decision {
     if packet.segment_len as u32 + growth <= plan.hop.mtu {
         return Decision::FORWARD;
     }
-    // What is cut up is the outermost packet; and only IPv4's routers do that.
+    // What is cut up is the outermost packet; and only packets of IPv4, in whatever they travel.
     let outermost = match plan.edit.kind {
         Kind::Tunnel => plan.edit.encap.dont_fragment,
         _ => packet.dont_fragment,

@@ -204,8 +204,8 @@ drop_reasons! {
     TtlExceeded = 6 "ttl-exceeded",
     /// Larger than the next hop's MTU and not to be fragmented; answered with ICMP fragmentation needed.
     TooBig = 7 "too-big",
-    /// Larger than the next hop's MTU, and it could not be cut up: its checksum is still to be made, the outer header is
-    /// one of IPv6, or the next hop's MAC is not known yet.
+    /// Larger than the next hop's MTU, and it could not be cut up: its checksum is still to be made, or the next hop's MAC
+    /// is not known yet.
     WouldFragment = 8 "would-fragment",
     /// The kernel refused to change the packet (out of memory, frame not writable).
     EditFailed = 9 "edit-failed",

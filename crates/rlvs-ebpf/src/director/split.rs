@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated as helpers;
 use core::ffi::c_void;
 use rlvs_core::fwd::cut::Cut;
 use rlvs_core::path::{Hop, hop_flag};
-use rlvs_core::wire::{Addr, Frame, eth, ipv4};
+use rlvs_core::wire::{Addr, Frame, eth, ipv4, ipv6};
 
 const IP: u32 = eth::HEADER_LEN as u32;
 
@@ -55,7 +55,7 @@ unsafe extern "C" fn piece(number: u64, work: *mut c_void) -> i64 {
     // SAFETY: the pointer that `split` gave to `bpf_loop`.
     let work = unsafe { &mut *work.cast::<Work>() };
     match work.cut.piece(number as u32) {
-        Some(p) => match make(work, p.at as u32, p.len as u32, &[p.total_len.0, p.frag.0, p.check.0]) {
+        Some(p) => match make(work, p.at as u32, p.len as u32, &[p.said.0, p.frag.0, p.check.0]) {
             Some(()) if p.is_last => 1,
             // SAFETY: plain numbers.
             Some(()) if unsafe { helpers::bpf_clone_redirect(work.skb, work.ifindex, 0) } == 0 => 0,
@@ -72,10 +72,15 @@ unsafe extern "C" fn piece(number: u64, work: *mut c_void) -> i64 {
 /// behind these of Ethernet, outer IP, the largest shim and an inner IP header without options. To be shorter, a piece
 /// has bytes taken out between the Ethernet and the outer IP header.
 const LEAST: u32 = 14 + 20 + 12 + 20;
+const TUNNEL4: u32 = ipv4::MIN_LEN as u32;
+/// The same with an outer header of IPv6 and that of a fragment.
+const LEAST6: u32 = 14 + HEADER6 + 12 + 20;
+const HEADER6: u32 = (ipv6::LEN + ipv6::FRAGMENT_LEN) as u32;
 
+/// Takes bytes out behind the Ethernet header; `WORDS` as long is the outer one that stays.
 #[inline(always)]
-fn shorten(skb: *mut __sk_buff, by: u32) -> Option<()> {
-    let mut header = [0u32; 5];
+fn shorten<const WORDS: usize>(skb: *mut __sk_buff, by: u32) -> Option<()> {
+    let mut header = [0u32; WORDS];
     // SAFETY: the context of the running program, and a buffer of the size given.
     unsafe {
         if helpers::bpf_skb_load_bytes(
@@ -93,27 +98,39 @@ fn shorten(skb: *mut __sk_buff, by: u32) -> Option<()> {
 }
 
 #[inline(always)]
-fn make(work: &Work, at: u32, len: u32, [total_len, frag, check]: &[u16; 3]) -> Option<()> {
+fn make(work: &Work, at: u32, len: u32, [said, frag, check]: &[u16; 3]) -> Option<()> {
     let data = maps::DATA.get_ptr_mut(0)?;
     let header_len = work.cut.header_len as u32;
     let at = core::hint::black_box(at) & (MAX_DATA - 1);
     let len = bounded::<MAX_DATA>(len);
     let total = IP + header_len + len;
-    let too_short = if header_len == ipv4::MIN_LEN as u32 { LEAST.saturating_sub(total) } else { 0 };
+    let of_ipv6 = work.cut.of_ipv6;
+    let too_short = match header_len {
+        HEADER6 if of_ipv6 => LEAST6.saturating_sub(total),
+        TUNNEL4 => LEAST.saturating_sub(total),
+        _ => 0,
+    };
     // SAFETY: both are at most half the buffer's size.
     unsafe {
         if helpers::bpf_skb_change_tail(work.skb, total + too_short, 0) != 0 {
             return None;
         }
         if too_short != 0 {
-            shorten(work.skb, too_short)?;
+            if of_ipv6 {
+                shorten::<{ HEADER6 as usize / 4 }>(work.skb, too_short)?;
+            } else {
+                shorten::<{ TUNNEL4 as usize / 4 }>(work.skb, too_short)?;
+            }
         }
         let from = data.cast::<u8>().add(at as usize).cast();
         if helpers::bpf_skb_store_bytes(work.skb, IP + header_len, from, len, 0) != 0 {
             return None;
         }
     }
-    store(work.skb, IP + ipv4::TOTAL_LEN_AT as u32, total_len, 0)?;
-    store(work.skb, IP + ipv4::FRAG_AT as u32, frag, 0)?;
+    store(work.skb, IP + work.cut.len_at() as u32, said, 0)?;
+    store(work.skb, IP + work.cut.frag_at() as u32, frag, 0)?;
+    if of_ipv6 {
+        return Some(());
+    }
     store(work.skb, IP + ipv4::CHECK_AT as u32, check, 0)
 }

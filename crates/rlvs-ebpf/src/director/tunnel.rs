@@ -30,19 +30,30 @@ pub fn encapsulate<A: Family>(
     let new = fwd::rewritten(packet, &Edit::nothing());
     A::store_head(skb, packet, &new, (packet.src, packet.dst))?;
     let sum = if encap.summed { sum_when_completed(skb, packet, IP, packet.total_len as u32) } else { 0 };
+    let cut6 = tun::is_cut6(packet, encap, dest, mtu);
+    let room = encap.overhead + if cut6 { ipv6::FRAGMENT_LEN as u32 } else { 0 };
     // SAFETY: the context of the running program.
     let made = unsafe {
         // Of what we cut up ourselves the kernel must not know it, or it refuses to have it shortened.
         let fits = packet.segment_len as u32 + encap.overhead <= mtu;
         let flags = if fits { room_flags(packet.proto, dest) as u64 } else { 0 };
-        helpers::bpf_skb_adjust_room(skb, encap.overhead as i32, BPF_ADJ_ROOM_MAC, flags)
+        helpers::bpf_skb_adjust_room(skb, room as i32, BPF_ADJ_ROOM_MAC, flags)
     };
     if made != 0 {
         return None;
     }
     let shim_at = if dest.family == 6 {
-        store(skb, IP, &outer::header6(packet, encap, dest), 0)?;
-        IP + ipv6::LEN as u32
+        let mut header = outer::header6(packet, encap, dest);
+        let behind = IP + ipv6::LEN as u32;
+        if cut6 {
+            let fragment = outer::cut6(&mut header, encap.id);
+            store(skb, IP, &header, 0)?;
+            store(skb, behind, &fragment, 0)?;
+            behind + ipv6::FRAGMENT_LEN as u32
+        } else {
+            store(skb, IP, &header, 0)?;
+            behind
+        }
     } else {
         store(skb, IP, &outer::header4(packet, encap, dest), 0)?;
         IP + ipv4::MIN_LEN as u32

@@ -38,8 +38,8 @@ pub struct Encap {
     pub dest: u32,
     /// Bytes of all of them.
     pub overhead: u32,
-    /// Of an outer IPv4 header; one of IPv6 is not to be cut up either.
-    pub id: u16,
+    /// For the pieces, if it is cut up: half of it goes into an outer IPv4 header, all of it into a fragment header of IPv6.
+    pub id: u32,
     pub dont_fragment: bool,
     /// A checksum over everything inside is asked for.
     pub summed: bool,
@@ -64,9 +64,9 @@ pub fn plan<A: Addr, T: Tables<A>>(
     let summed = dest.tunnel_checksum != 0 && dest.tunnel_kind != kind::IPIP && packet.segment_len != 0;
     let ip_len = if dest.family == 6 { ipv6::LEN } else { ipv4::MIN_LEN };
     let overhead = (ip_len + 4 * shim_words(dest, summed)) as u32;
-    // Only IPv4 asks its carriers not to cut it up.
-    let dont_fragment = dest.family == 6 || A::WORDS == 1 && packet.dont_fragment && discovers;
-    let number = if dont_fragment { 0 } else { tables.random() as u16 };
+    // Only IPv4 asks its carriers not to cut it up; IPv6 in IPv6 never is.
+    let dont_fragment = if A::WORDS == 1 { packet.dont_fragment && discovers } else { dest.family == 6 };
+    let number = if dont_fragment { 0 } else { tables.random() };
     edit.kind = Kind::Tunnel;
     edit.encap = Encap { dest: id, overhead, id: number, dont_fragment, summed };
 }
@@ -79,6 +79,12 @@ pub fn shim_words(dest: &DestConfig, summed: bool) -> usize {
         kind::GRE => gre::words(summed),
         _ => 0,
     }
+}
+
+/// Of an outer IPv6 header: the packet is to be cut up, and needs a fragment header for that.
+#[inline(always)]
+pub fn is_cut6<A: Addr>(packet: &Packet<A>, encap: &Encap, dest: &DestConfig, mtu: u32) -> bool {
+    A::WORDS == 1 && dest.family == 6 && packet.segment_len as u32 + encap.overhead > mtu
 }
 
 /// What stands between the outer IP header and the packet; so many words of it as [`shim_words`] says. `sum` is the ones'
