@@ -23,6 +23,11 @@ impl Source {
     pub fn new(address: IpAddr) -> Source {
         Source { address, first_port: FIRST_PORT, last_port: FIRST_PORT + (PORTS - 1) }
     }
+
+    /// Whether it can be one at all, on whatever machine.
+    pub fn check(&self) -> Result<()> {
+        config(self).map(drop)
+    }
 }
 
 impl Director {
@@ -64,6 +69,22 @@ impl Director {
             instance.settings.edit(0, |s| s.sources = counted(s.sources, family, count + 1));
         }
         Ok(())
+    }
+
+    /// Makes these the pool: adds and changes first, then removes all others. One that cannot be added does not keep back the
+    /// rest; its error is returned.
+    pub fn set_sources(&mut self, wanted: &[Source]) -> Result<()> {
+        let before = self.sources()?;
+        let mut result = Ok(());
+        for source in wanted.iter().filter(|source| !before.contains(source)) {
+            result = result.and(self.add_source(source));
+        }
+        for source in before {
+            if wanted.iter().all(|other| other.address != source.address) {
+                self.remove_source(source.address)?;
+            }
+        }
+        result
     }
 
     /// Connections that have it keep it.

@@ -7,6 +7,7 @@ use super::{CheckId, Time};
 use crate::config::diff::Change;
 use crate::config::model::{Endpoint, Protocol, Script, ServiceAddress, VirtualServer};
 use crate::drain;
+use rlvs_control::Source;
 use rlvs_control::model::Timeouts;
 use serde::Serialize;
 use std::fmt;
@@ -20,6 +21,8 @@ pub enum Output {
     /// Remove every rule there is, also those of others.
     Clear,
     SetTimeouts(Timeouts),
+    /// The pool of FULLNAT, whole.
+    SetSources(Vec<Source>),
     /// Read the rules that are there, and report them with `observed`.
     Look,
     /// Likewise, for `observed_weights`.

@@ -2,9 +2,10 @@
 
 use super::passive::Watched;
 use super::*;
-use crate::config::model::{Check, RealServer, VirtualServer};
+use crate::config::model::{Check, FullnatSource, RealServer, VirtualServer};
 use crate::config::rules;
 use crate::weights::Heard;
+use rlvs_control::Source;
 use rlvs_control::model::Timeouts;
 use serde::Serialize;
 
@@ -36,13 +37,15 @@ impl Machine {
         self.observed_weights(found, now);
         self.observed(found);
         let ours: Vec<ServiceKey> = self.table.keys().copied().collect();
+        let sources = pool(&self.config);
         self.install(Arc::new(config), &Memory::default(), now, false);
         self.observe(found, &ours);
         // Orders are counted on a copy: the real ones are still to be taken.
-        let orders = self.clone().orders();
+        let mut orders: Vec<String> = self.clone().orders().iter().map(Change::to_string).collect();
+        orders.extend(pool_changes(&sources, &pool(&self.config)));
         let added = self.checks.iter().filter(|(id, _)| !before.contains_key(id));
         let difference = Difference {
-            orders: orders.iter().map(Change::to_string).collect(),
+            orders,
             checks_added: added.map(|(_, check)| label(check)).collect(),
             checks_removed: before
                 .iter()
@@ -75,7 +78,7 @@ impl Machine {
             self.checks.iter().map(|(id, check)| (check.spec.identity.clone(), *id)).collect();
         self.checks.values_mut().for_each(|check| check.users.clear());
         self.agent_ids = self.agents.begin();
-        self.config = Arc::clone(&config);
+        let before = std::mem::replace(&mut self.config, Arc::clone(&config));
         self.virtuals.clear();
         let mut fresh = Vec::new();
         for (i, vs) in config.virtual_servers.iter().enumerate() {
@@ -140,6 +143,11 @@ impl Machine {
             }
         }
         self.set_timeouts();
+        let (before, wanted) = (pool(&before), pool(&config));
+        // A pool that no configuration has named belongs to whoever made it. At the start it is looked at in any case.
+        if before != wanted || first && !wanted.is_empty() {
+            self.first.push(Output::SetSources(wanted));
+        }
     }
 
     fn servers_before(&self) -> HashMap<(String, Endpoint), Before> {
@@ -231,6 +239,21 @@ impl Machine {
         });
         heard.collect()
     }
+}
+
+/// The pool of FULLNAT.
+fn pool(config: &Config) -> Vec<Source> {
+    config.global.fullnat_sources.iter().map(|source| source.0).collect()
+}
+
+/// In words, from one pool to the next.
+fn pool_changes(from: &[Source], to: &[Source]) -> Vec<String> {
+    let added = to
+        .iter()
+        .filter(|source| !from.contains(source))
+        .map(|source| format!("use source {}", FullnatSource(*source)));
+    let gone = from.iter().filter(|old| to.iter().all(|new| new.address != old.address));
+    added.chain(gone.map(|source| format!("take out source {}", source.address))).collect()
 }
 
 pub(super) fn heard_name(service: &str, server: Endpoint) -> String {

@@ -255,7 +255,9 @@ impl Daemon {
         let (mut orders, mut then) = (Vec::new(), Vec::new());
         for output in self.machine.take() {
             match output {
-                Output::Orders(_) | Output::Clear | Output::SetTimeouts(_) => orders.push(output),
+                Output::Orders(_) | Output::Clear | Output::SetTimeouts(_) | Output::SetSources(_) => {
+                    orders.push(output);
+                }
                 Output::Look => self.look = true,
                 Output::LookAtWeights => self.look_at_weights = true,
                 Output::LookAtClients => self.look_at_clients(),

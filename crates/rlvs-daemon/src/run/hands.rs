@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc as channel, oneshot};
 
 pub enum Job {
-    /// Orders, `Clear` and `SetTimeouts`; other outputs are not for the hands.
+    /// Orders, `Clear`, `SetTimeouts` and `SetSources`; other outputs are not for the hands.
     Orders {
         memory: Box<Memory>,
         outputs: Vec<Output>,
@@ -252,6 +252,7 @@ fn carry_out_orders(open: &Open, outputs: Vec<Output>, done: &mut Done) -> Resul
         let worked = match output {
             Output::Clear => balancer.clear(),
             Output::SetTimeouts(timeouts) => balancer.set_timeouts(timeouts),
+            Output::SetSources(sources) => balancer.set_sources(&sources),
             Output::Orders(orders) => {
                 for order in orders {
                     match overruled(balancer.as_mut(), ledger.as_ref(), &order) {

@@ -38,7 +38,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 use place::Place;
 use rlvs_control::model::Waiting;
-use rlvs_control::{Balancer, Director, Walk};
+use rlvs_control::{Balancer, Director, Source, Walk};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,8 @@ pub trait Hand: Balancer {
     fn snapshot(&mut self, drains: Vec<Drain>) -> rlvs_control::Result<Snapshot>;
     /// The setting `expire_quiescent_template`.
     fn expires_templates(&mut self) -> rlvs_control::Result<bool>;
+    /// The pool of FULLNAT.
+    fn set_sources(&mut self, sources: &[Source]) -> rlvs_control::Result<()>;
     /// The next part of the connections; at the end of a round, who waits for a masqueraded server's answer.
     fn waiting(&mut self, walk: &mut Walk) -> rlvs_control::Result<Option<Vec<Waiting>>>;
 }
@@ -78,6 +80,10 @@ impl Hand for Director {
 
     fn expires_templates(&mut self) -> rlvs_control::Result<bool> {
         Ok(self.sysctl("expire_quiescent_template")?.value == [1])
+    }
+
+    fn set_sources(&mut self, sources: &[Source]) -> rlvs_control::Result<()> {
+        Director::set_sources(self, sources)
     }
 
     fn waiting(&mut self, walk: &mut Walk) -> rlvs_control::Result<Option<Vec<Waiting>>> {

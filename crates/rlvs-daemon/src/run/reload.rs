@@ -104,12 +104,16 @@ impl Daemon {
             .iter()
             .map(|(order, error)| json!({ "order": order.to_string(), "error": error }))
             .collect();
-        let status = if failed.is_empty() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let status = match failed.is_empty() && done.problems.is_empty() {
+            true => StatusCode::OK,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
         if let Some(reply) = ask.reply {
             let answer = json!({
                 "dry_run": ask.dry_run,
                 "difference": difference,
                 "failed": failed,
+                "problems": done.problems,
                 "warnings": warnings,
             });
             let _ = reply.send((status, answer));

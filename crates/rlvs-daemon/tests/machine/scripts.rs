@@ -103,6 +103,25 @@ fn rs_init_notifies() {
     assert_eq!(w.noted("run"), ["0 run server up", "0 run quorum up"]);
 }
 
+/// A pool that nobody names is left alone, also at a reload; one that was named goes with its last address.
+#[test]
+fn lvs_fullnat_source() {
+    let plain = one_service("", &[TCP]);
+    let with = |words: &str| format!("global_defs {{\n{words}}}\n{plain}");
+    let two = "lvs_fullnat_source 10.1.0.201\nlvs_fullnat_source 10.1.0.202 7-9\n";
+    let mut w = World::new(&with(""));
+    w.reload(&plain);
+    assert!(w.noted("sources").is_empty());
+    let difference = w.reload(&with(two));
+    assert_eq!(difference.orders, ["use source 10.1.0.201", "use source 10.1.0.202 7-9"]);
+    let difference = w.reload(&with("lvs_fullnat_source 10.1.0.202 7-10\n"));
+    assert_eq!(difference.orders, ["use source 10.1.0.202 7-10", "take out source 10.1.0.201"]);
+    assert_eq!(w.reload(&with("lvs_fullnat_source 10.1.0.202 7-10\n")).orders, Vec::<String>::new());
+    assert_eq!(w.reload(&plain).orders, ["take out source 10.1.0.202"]);
+    assert_eq!(w.noted("sources"), ["0 sources 10.1.0.201 10.1.0.202", "0 sources 10.1.0.202", "0 sources "]);
+    assert_eq!(World::new(&with(two)).noted("sources"), ["0 sources 10.1.0.201 10.1.0.202"], "at the start");
+}
+
 #[test]
 fn lvs_timeouts() {
     let text = format!("global_defs {{\nlvs_timeouts tcp 600 udp 30\n}}\n{}", one_service("", &[TCP]));

@@ -177,6 +177,10 @@ impl World {
                     Output::SetTimeouts(t) => {
                         self.note(format!("timeouts {} {} {}", t.tcp_secs, t.tcp_fin_secs, t.udp_secs));
                     }
+                    Output::SetSources(sources) => {
+                        let addresses: Vec<String> = sources.iter().map(|s| s.address.to_string()).collect();
+                        self.note(format!("sources {}", addresses.join(" ")));
+                    }
                     Output::Look => {
                         let found: Vec<Rule> = self.rules.values().cloned().collect();
                         self.machine.observed_weights(&found, self.now);

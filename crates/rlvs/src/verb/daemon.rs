@@ -85,8 +85,13 @@ pub fn reload(args: Reload) -> Result<()> {
         print(&mut out, &answer)?;
     }
     let failed = answer["failed"].as_array().map_or(0, Vec::len);
-    if status != 200 || failed > 0 {
+    if failed > 0 {
         bail!("{failed} orders failed; they are tried again");
+    }
+    let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let problems: Vec<&str> = problems.collect();
+    if status != 200 || !problems.is_empty() {
+        bail!("all else was done: {}", problems.join("; "));
     }
     Ok(())
 }

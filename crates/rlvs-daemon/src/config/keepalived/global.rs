@@ -4,13 +4,14 @@ use super::args::{address, number, whole_seconds};
 use super::elsewhere;
 use super::reader::Reader;
 use super::tree::{Statement, Word};
-use crate::config::model::{FlushAtStop, Global, RunAs, SyncDaemon};
+use crate::config::model::{FlushAtStop, FullnatSource, Global, RunAs, SyncDaemon};
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "net_namespace",
     "net_namespace_ipvs",
     "lvs_sync_daemon",
     "lvs_timeouts",
+    "lvs_fullnat_source",
     "lvs_flush",
     "lvs_flush_on_stop",
     "lvs_notify_fifo",
@@ -39,6 +40,14 @@ impl Reader<'_> {
             }
             "lvs_sync_daemon" => set(&mut global.sync_daemon, self.sync_daemon(s)),
             "lvs_timeouts" => self.timeouts(s, global),
+            "lvs_fullnat_source" => {
+                if self.count(s, 1..=2, "lvs_fullnat_source ADDRESS [FIRST-LAST]") {
+                    let words: Vec<&str> = s.args.iter().map(|word| word.text.as_str()).collect();
+                    let source: Option<FullnatSource> =
+                        self.parse(s, &s.args[0], |_| words.join(" ").parse());
+                    global.fullnat_sources.extend(source);
+                }
+            }
             "lvs_flush" => global.flush_at_start |= self.count(s, 0..=0, "lvs_flush"),
             "lvs_flush_on_stop" => set(&mut global.flush_at_stop, self.flush_at_stop(s)),
             "lvs_notify_fifo" => set(&mut global.notify_fifo, self.script(s)),

@@ -109,6 +109,9 @@ impl Writer {
             if !set.is_empty() {
                 out.line("lvs_timeouts", set.join(" "));
             }
+            for source in &global.fullnat_sources {
+                out.line("lvs_fullnat_source", source);
+            }
             out.flag("lvs_flush", global.flush_at_start);
             match global.flush_at_stop {
                 None => {}

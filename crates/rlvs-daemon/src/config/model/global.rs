@@ -1,7 +1,7 @@
 //! What holds for the whole director.
 
 use super::server::{RunAs, Script};
-use super::{Passive, is_default, text};
+use super::{FullnatSource, Passive, is_default, text};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,6 +19,9 @@ pub struct Global {
     pub sync_daemon: Option<SyncDaemon>,
     #[serde(skip_serializing_if = "is_default")]
     pub timeouts: TimeoutsToSet,
+    /// The pool of FULLNAT; if it names any, no others are in it. Not in keepalived.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fullnat_sources: Vec<FullnatSource>,
     /// At the start, remove rules that are there already (`lvs_flush`).
     #[serde(skip_serializing_if = "is_default")]
     pub flush_at_start: bool,

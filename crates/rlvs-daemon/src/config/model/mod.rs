@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 mod forwarding;
+mod fullnat;
 mod global;
 mod passive;
 mod server;
@@ -21,6 +22,7 @@ pub use check::{
     REGEX_OPTIONS, SmtpCheck, StatusCodes, TlsOptions, UdpCheck, Url,
 };
 pub use forwarding::Forwarding;
+pub use fullnat::FullnatSource;
 pub use global::{FlushAtStop, Global, InitFile, SyncDaemon, TimeoutsToSet, Tls, TrackFile};
 pub use passive::{EffectivePassive, Passive, PassiveMode, Recovery};
 pub use server::{RealServer, RunAs, Script, SorryServer};

@@ -119,6 +119,13 @@ impl<'a> Validation<'a> {
             let message = "0 as length, port or ttl of the sync daemon";
             self.error(Place::Global, message, "leave it out, the default is taken then");
         }
+        let sources = &self.config.global.fullnat_sources;
+        for (i, source) in sources.iter().enumerate() {
+            if sources[..i].iter().any(|other| other.0.address == source.0.address) {
+                let message = format!("{} is twice in the pool of FULLNAT", source.0.address);
+                self.error(Place::Global, message, "write it once, with one range of ports");
+            }
+        }
         self.not_supported();
         self.passive(Place::Global, &self.config.global.passive);
         let t = &self.config.global.timeouts;

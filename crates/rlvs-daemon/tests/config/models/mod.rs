@@ -1,5 +1,8 @@
 //! Any model at all, for properties: every part of it, with strings that need quotes.
 
+mod global;
+
+use global::global;
 use proptest::collection::{btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -341,47 +344,6 @@ fn member() -> BoxedStrategy<Member> {
         (1u32.., of(family())).prop_map(|(mark, family)| Member::Fwmark { mark, family })
     ]
     .boxed()
-}
-
-fn global() -> BoxedStrategy<Global> {
-    let sync = (word(), of(word()), of(any::<u8>()), of(1u16..=65_507), of(1u16..), of(1u8..), of(addr()))
-        .prop_map(|(interface, vrrp_instance, id, max_len, port, ttl, group)| SyncDaemon {
-            interface,
-            vrrp_instance,
-            id,
-            max_len,
-            port,
-            ttl,
-            group,
-        });
-    let timeouts = (of(whole()), of(whole()), of(whole())).prop_map(|(tcp, tcp_fin, udp)| TimeoutsToSet {
-        tcp,
-        tcp_fin,
-        udp,
-    });
-    let stop = prop_oneof![Just(FlushAtStop::All), Just(FlushAtStop::Services)];
-    let first = (of(word()), of(word()), of(sync), timeouts, of(stop));
-    (first, of(script()), of(script()), of(run_as()), any::<[bool; 4]>(), passive())
-        .prop_map(|(first, notify_fifo, notify_fifo_script, script_user, switches, passive)| {
-            let (net_namespace, net_namespace_ipvs, sync_daemon, timeouts, flush_at_stop) = first;
-            let [flush_at_start, script_security, log_all_failures, notify_at_start] = switches;
-            Global {
-                net_namespace,
-                net_namespace_ipvs,
-                sync_daemon,
-                timeouts,
-                flush_at_start,
-                flush_at_stop,
-                notify_fifo,
-                notify_fifo_script,
-                script_user,
-                script_security,
-                log_all_failures,
-                notify_at_start,
-                passive,
-            }
-        })
-        .boxed()
 }
 
 pub fn config() -> BoxedStrategy<Config> {
