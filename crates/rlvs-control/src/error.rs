@@ -48,9 +48,9 @@ pub enum Error {
     Load { reason: String },
     /// Pinned state of another version of rlvs.
     #[error(
-        "the pinned state in {path} has layout {found}, this rlvs has {ours}; `rlvs down` removes it (and its rules)"
+        "the pinned state in {path} is of another version of rlvs (its layout is {found}, ours {ours}); `rlvs down` removes it (and its rules)"
     )]
-    Layout { path: String, found: u32, ours: u32 },
+    Layout { path: String, found: String, ours: u32 },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

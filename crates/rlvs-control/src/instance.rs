@@ -88,6 +88,11 @@ impl Place {
         }
     }
 
+    /// The same if no other command changes it now.
+    pub fn try_lock(&self) -> Option<OwnedFd> {
+        bpffs::try_lock(&self.namespace).filter(|lock| is_still(lock, &self.namespace))
+    }
+
     /// Removes what is left of this namespace, if nothing is. The lock must be held.
     pub fn forget(&self) {
         // If a real server's pins are there too, they keep it.
@@ -142,14 +147,20 @@ impl Place {
 
 impl Instance {
     fn open(dir: &Path) -> Result<Instance> {
-        let settings = map::<Settings>(dir, "SETTINGS")?;
+        let other = |found| Error::Layout { path: dir.display().to_string(), found, ours: LAYOUT_VERSION };
+        let pinned = object::open_map(dir, "SETTINGS")?;
+        if let Some(size) = pinned
+            .info()
+            .ok()
+            .map(|info| info.value_size())
+            .filter(|size| *size as usize != size_of::<Settings>())
+        {
+            return Err(other(format!("one with {size} bytes of settings")));
+        }
+        let settings = Shared::<Settings>::map(&pinned, "SETTINGS")?;
         let layout = settings.get(0).layout;
         if layout != 0 && layout != LAYOUT_VERSION {
-            return Err(Error::Layout {
-                path: dir.display().to_string(),
-                found: layout,
-                ours: LAYOUT_VERSION,
-            });
+            return Err(other(layout.to_string()));
         }
         let program = SchedClassifier::from_pin(dir.join(object::COMMAND));
         let command = program.map_err(|e| {

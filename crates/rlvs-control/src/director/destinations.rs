@@ -8,7 +8,7 @@
 //! time it gets its connections and counters back, as in IPVS.
 
 use super::counters::SERVICE_WORD;
-use super::{buckets, convert, counters, filter, route, services};
+use super::{buckets, convert, counters, filter, repair, route, services};
 use crate::instance::Instance;
 use crate::model::*;
 use crate::{Error, Result};
@@ -119,17 +119,22 @@ pub fn delete(instance: &Instance, service: u32, addr: IpAddr, port: u16) -> Res
         previous => instance.dest.edit(previous, |d| d.next = next),
     }
     buckets::fill(instance, service)?;
-    instance.dest.edit(id, |d| {
-        d.flags &= !dest_flag::AVAILABLE;
-        d.deleted_at = seconds_since_boot();
-    });
+    set_aside(instance, id);
     weights_noted(instance, service);
     instance.command(op::DEST_REMOVED, service, id, previous)?;
     end_connections(instance)
 }
 
+/// It takes no connection any more, and is in no list.
+pub fn set_aside(instance: &Instance, id: u32) {
+    instance.dest.edit(id, |d| {
+        d.flags &= !dest_flag::AVAILABLE;
+        d.deleted_at = seconds_since_boot();
+    });
+}
+
 /// With `expire_nodest_conn` the connections of deleted servers end now.
-fn end_connections(instance: &Instance) -> Result<()> {
+pub fn end_connections(instance: &Instance) -> Result<()> {
     if instance.settings.get(0).sysctl(Setting::ExpireNodestConn) != 0 {
         instance.command(op::SWEEP, NONE, NONE, 0)?;
     }
@@ -150,6 +155,7 @@ pub fn expire_connections(instance: &Instance, service: u32, addr: IpAddr, port:
     let at_once = instance.settings.get(0).sysctl(Setting::ExpireNodestConn);
     if at_once == 0 {
         refuse_to_end_others(instance)?;
+        repair::expires(instance);
     }
     let set_at_once =
         |value| instance.settings.edit(0, |s| s.sysctl[Setting::ExpireNodestConn as usize] = value);
@@ -181,12 +187,8 @@ fn refuse_to_end_others(instance: &Instance) -> Result<()> {
 
 /// The service goes: its destinations belong to nobody until they are added again.
 pub fn orphan_all(instance: &Instance, service: u32) -> Result<()> {
-    let now = seconds_since_boot();
     for id in ids(instance, service) {
-        instance.dest.edit(id, |d| {
-            d.flags &= !dest_flag::AVAILABLE;
-            d.deleted_at = now;
-        });
+        set_aside(instance, id);
     }
     for id in instance.dest_slots() {
         if instance.dest.words(id).load(SERVICE_WORD) == service {
@@ -333,7 +335,7 @@ fn is_idle(instance: &Instance, id: u32) -> bool {
 }
 
 /// The scheduler learns of new weights.
-fn weights_changed(instance: &Instance, service: u32) -> Result<()> {
+pub fn weights_changed(instance: &Instance, service: u32) -> Result<()> {
     weights_noted(instance, service);
     buckets::fill(instance, service)?;
     instance.command(op::DESTS_CHANGED, service, NONE, 0)?;

@@ -11,6 +11,7 @@ mod counters;
 mod destinations;
 mod filter;
 mod marks;
+mod repair;
 mod route;
 mod services;
 mod settings;
@@ -67,7 +68,14 @@ impl Director {
     /// The instance, if there is one.
     pub fn instance(&mut self) -> Result<Option<&mut Instance>> {
         if self.instance.is_none() && self.place.exists() {
-            self.instance = Some(self.place.open()?);
+            let mut instance = self.place.open()?;
+            // Somebody changes rules just now, or was killed.
+            if repair::said(&instance) != 0
+                && let Some(_lock) = self.place.try_lock()
+            {
+                repair::repair(&mut instance)?;
+            }
+            self.instance = Some(instance);
         }
         Ok(self.instance.as_mut())
     }
@@ -127,8 +135,17 @@ impl Director {
         Ok(instance)
     }
 
-    fn lock(&self) -> Result<OwnedFd> {
-        self.place.lock()
+    /// Waits for the lock, and puts right what a command left that was killed when it had it.
+    fn lock(&mut self) -> Result<OwnedFd> {
+        let lock = self.place.lock()?;
+        if self.instance.is_none() && self.place.exists() {
+            // What cannot be opened is not changed either; whoever wants to says why.
+            self.instance = self.place.open().ok();
+        }
+        if let Some(instance) = &mut self.instance {
+            repair::repair(instance)?;
+        }
+        Ok(lock)
     }
 
     /// Detaches everything and removes programs, maps and rules of this namespace; harmless where there are none.
@@ -207,7 +224,7 @@ impl Balancer for Director {
         services::check(service)?;
         let _lock = self.lock()?;
         let instance = self.instance_for(service.key.family())?;
-        services::add(instance, service)
+        repair::guarded(instance, None, |instance| services::add(instance, service))
     }
 
     fn edit_service(&mut self, service: &Service) -> Result<()> {
@@ -215,16 +232,18 @@ impl Balancer for Director {
         let instance = self.instance()?.ok_or(Error::NoSuchService)?;
         let id = services::find(instance, &service.key)?.ok_or(Error::NoSuchService)?;
         services::check(service)?;
-        services::edit(instance, id, service)
+        repair::guarded(instance, Some(id), |instance| services::edit(instance, id, service))
     }
 
     fn delete_service(&mut self, key: &ServiceKey) -> Result<()> {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::NoSuchService)?;
         let id = services::find(instance, key)?.ok_or(Error::NoSuchService)?;
-        services::delete(instance, id)?;
-        filter::rebuild(instance);
-        Ok(())
+        repair::guarded(instance, None, |instance| {
+            services::delete(instance, id)?;
+            filter::rebuild(instance);
+            Ok(())
+        })
     }
 
     fn clear(&mut self) -> Result<()> {
@@ -232,39 +251,41 @@ impl Balancer for Director {
         let Some(instance) = self.instance()? else {
             return Ok(());
         };
-        for id in services::ids(instance) {
-            services::delete(instance, id)?;
-        }
-        filter::rebuild(instance);
-        Ok(())
+        repair::guarded(instance, None, |instance| {
+            for id in services::ids(instance) {
+                services::delete(instance, id)?;
+            }
+            filter::rebuild(instance);
+            Ok(())
+        })
     }
 
     fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
         let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
-        destinations::add(instance, service, destination)
+        repair::guarded(instance, Some(service), |i| destinations::add(i, service, destination))
     }
 
     fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<()> {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
         let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
-        destinations::edit(instance, service, destination)
+        repair::guarded(instance, Some(service), |i| destinations::edit(i, service, destination))
     }
 
     fn delete_destination(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
         let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
-        destinations::delete(instance, service, addr, port)
+        repair::guarded(instance, Some(service), |i| destinations::delete(i, service, addr, port))
     }
 
     fn expire_connections(&mut self, key: &ServiceKey, addr: IpAddr, port: u16) -> Result<()> {
         let _lock = self.lock()?;
         let instance = self.instance()?.ok_or(Error::ServiceNotDefined)?;
         let service = services::find(instance, key)?.ok_or(Error::ServiceNotDefined)?;
-        destinations::expire_connections(instance, service, addr, port)
+        repair::guarded(instance, Some(service), |i| destinations::expire_connections(i, service, addr, port))
     }
 
     fn zero(&mut self, key: Option<&ServiceKey>) -> Result<()> {

@@ -171,15 +171,32 @@ pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
 
 /// The caller has the filter rebuilt afterwards.
 pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
-    let config = instance.service.get(id);
-    instance
-        .services
-        .remove(&Key(config.key))
-        .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
+    let key = Key(instance.service.get(id).key);
+    forget_key(instance, &key)?;
+    remove_rest(instance, id)
+}
+
+/// Of a service that no key leads to.
+pub fn remove_rest(instance: &Instance, id: u32) -> Result<()> {
+    let was_sip = instance.service.get(id).has(service_flag::SIP);
     let orphaned = destinations::orphan_all(instance, id);
     instance.service.set(id, &ServiceConfig::EMPTY);
-    count_engine(instance, config.has(service_flag::SIP), false);
+    count_engine(instance, was_sip, false);
     orphaned
+}
+
+pub fn forget_key(instance: &mut Instance, key: &Key) -> Result<()> {
+    instance
+        .services
+        .remove(key)
+        .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))
+}
+
+/// Counts anew how many services have persistence engine sip.
+pub fn recount_engines(instance: &Instance) {
+    let all = ids(instance);
+    let count = all.into_iter().filter(|id| instance.service.get(*id).has(service_flag::SIP)).count();
+    instance.settings.edit(0, |s| s.sip_services = count as u32);
 }
 
 /// A service began or ceased to want SIP messages to be read: where none does, the programs need not look.

@@ -10,6 +10,7 @@ mod drift;
 mod extensions;
 mod fragments;
 mod hostile;
+mod killed;
 mod lab;
 mod pieces;
 mod run;

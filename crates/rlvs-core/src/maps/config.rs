@@ -38,6 +38,17 @@ pub struct Settings {
     pub answers: AnswerLimits,
     /// Addresses in the map `SOURCES`: of IPv4 in the lower half, of IPv6 in the upper.
     pub sources: u32,
+    /// Not 0 while somebody who holds the namespace's lock changes rules (see [`changing`]): if nobody holds it, he was killed.
+    pub changing: u32,
+    pub pad: u32,
+}
+
+/// What [`Settings::changing`] says: in the upper half which service is changed, or `NO_SERVICE`.
+pub mod changing {
+    pub const RULES: u32 = 1 << 0;
+    /// `expire_nodest_conn` is 1 for a moment, and was 0.
+    pub const EXPIRES: u32 = 1 << 1;
+    pub const NO_SERVICE: u32 = 0xffff;
 }
 
 /// How many ICMP errors may be sent (see [`limit`](crate::path::limit)). All zero: as many as there are packets.
@@ -75,6 +86,8 @@ impl Settings {
             seed: 0,
             answers: AnswerLimits::default(),
             sources: 0,
+            changing: 0,
+            pad: 0,
         }
     }
 

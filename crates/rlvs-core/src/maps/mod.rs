@@ -47,7 +47,7 @@ pub use source::{SOURCES_PER_FAMILY, SourceConfig};
 pub use trace::{TraceConfig, TraceEvent, trace_flag};
 
 /// Changes whenever anything in this module does; pinned maps of another version are refused.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// No destination, no service.
 pub const NONE: u32 = u32::MAX;
