@@ -22,7 +22,7 @@ use rlvs_core::maps::command::{Command, MAGIC, op};
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{
     AnswerLimits, BUCKETS_PER_PAGE, DestConfig, Filter, LAYOUT_VERSION, MarkRule, ServiceConfig, Settings,
-    SourceConfig, global, rates, stats,
+    SourceConfig, changing, global, rates, stats,
 };
 use std::fs;
 use std::io;
@@ -99,7 +99,7 @@ impl Place {
         let _ = fs::remove_dir(&self.namespace);
     }
 
-    /// Loads and pins a new instance. The lock must be held.
+    /// Loads and pins a new instance, which says that it is not attached yet. The lock must be held.
     pub fn create(&self, programs: &Programs) -> Result<Instance> {
         if bpffs::kernel_is_older_than(6, 1) {
             let running = bpffs::kernel_release();
@@ -130,7 +130,8 @@ impl Place {
         let mut ebpf = object::load(&sizes, seed, programs)?;
         object::pin(&mut ebpf, dir, programs)?;
         let instance = Instance::open(dir)?;
-        instance.settings.set(0, &Settings { seed, ..first_settings(sizes.hz) });
+        let changing = changing::ATTACHES | changing::NO_SERVICE << 16;
+        instance.settings.set(0, &Settings { seed, changing, ..first_settings(sizes.hz) });
         instance.command(op::START, 0, 0, 0)?;
         let links = dir.join("links");
         make_dir(&links)?;

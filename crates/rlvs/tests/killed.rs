@@ -84,6 +84,14 @@ fn used(lab: &Lab) -> HashMap<String, usize> {
     each.collect()
 }
 
+/// Interfaces with our programs.
+fn attached(lab: &Lab) -> usize {
+    let status: serde_json::Value =
+        serde_json::from_str(&rlvs(lab.director(), "status --json")).expect("JSON");
+    let interfaces = status["interfaces"].as_array().expect("interfaces");
+    interfaces.iter().filter(|interface| !interface["mode"].is_null()).count()
+}
+
 #[test]
 fn at_any_moment() {
     let tries = std::env::var(KILLS).map_or(TRIES, |n| n.parse().expect(KILLS));
@@ -93,10 +101,19 @@ fn at_any_moment() {
         ipvsadm(&lab, "-C");
         let mut dice = u64::from(std::process::id());
         println!("seed {dice}");
-        for _ in 0..tries {
+        for n in 0..tries {
+            // Now and then it is the one that loads the programs.
+            let loads = n % 5 == 4;
+            if loads {
+                rlvs(lab.director(), "down");
+            }
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            killed_after(&lab, Duration::from_micros(5_000 + (dice >> 33) % 100_000));
+            let most = if loads { 400_000 } else { 100_000 };
+            killed_after(&lab, Duration::from_micros(5_000 + (dice >> 33) % most));
+            // It may have been killed before there was anything.
+            ipvsadm(&lab, "-A -f 1000 -s rr");
             is_whole(&lab);
+            assert_eq!(attached(&lab), 3, "lo, eth0, eth1");
         }
         rlvs(lab.director(), "down");
     });

@@ -132,6 +132,7 @@ impl Director {
             let _ = instance::remove(&self.place.director());
             return Err(e);
         }
+        repair::done(&instance);
         Ok(instance)
     }
 
@@ -150,7 +151,7 @@ impl Director {
 
     /// Detaches everything and removes programs, maps and rules of this namespace; harmless where there are none.
     pub fn down(&mut self) -> Result<()> {
-        let _lock = self.lock()?;
+        let _lock = self.place.lock()?; // whatever state it is in
         if self.place.exists() {
             match self.place.open() {
                 Ok(instance) => attach::detach_all(&instance)?,
@@ -176,7 +177,9 @@ impl Director {
         let interface = named(name)?;
         if self.instance.is_none() && !self.place.exists() {
             // Only what was named: the rest is for the operator to say, or for the first service.
-            self.instance = Some(self.place.create(&object::FOUR)?);
+            let instance = self.place.create(&object::FOUR)?;
+            repair::done(&instance);
+            self.instance = Some(instance);
         }
         let instance = self.instance_or_new()?;
         attach::attach(instance, &interface, mode, redirect_into)

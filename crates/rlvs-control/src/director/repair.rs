@@ -6,9 +6,9 @@
 //! likewise. Everything that follows from the rules (filter, counts, the scheduler's tables) is made anew.
 
 use super::{destinations, filter, services};
-use crate::Result;
 use crate::instance::Instance;
 use crate::shared::Key;
+use crate::{Result, attach};
 use rlvs_core::maps::command::op;
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{NONE, Settings, changing, dest_flag, service_flag};
@@ -26,13 +26,18 @@ pub fn guarded<T>(
 ) -> Result<T> {
     say(instance, changing::RULES | service.unwrap_or(changing::NO_SERVICE) << 16);
     let result = work(instance);
-    say(instance, 0);
+    done(instance);
     result
 }
 
 /// From here on `expire_nodest_conn` is 1 for a moment, and was 0.
 pub fn expires(instance: &Instance) {
     say(instance, said(instance) | changing::EXPIRES);
+}
+
+/// It is whole.
+pub fn done(instance: &Instance) {
+    say(instance, 0);
 }
 
 pub fn said(instance: &Instance) -> u32 {
@@ -48,6 +53,9 @@ pub fn repair(instance: &mut Instance) -> Result<()> {
     let said = said(instance);
     if said == 0 {
         return Ok(());
+    }
+    if said & changing::ATTACHES != 0 {
+        attach::attach_all(instance)?;
     }
     if said & changing::EXPIRES != 0 {
         instance.settings.edit(0, |s| s.sysctl[Setting::ExpireNodestConn as usize] = 0);
@@ -65,7 +73,7 @@ pub fn repair(instance: &mut Instance) -> Result<()> {
         destinations::weights_changed(instance, service)?;
     }
     destinations::end_connections(instance)?;
-    say(instance, 0);
+    done(instance);
     Ok(())
 }
 

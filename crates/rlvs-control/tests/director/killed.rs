@@ -2,6 +2,7 @@
 
 use crate::compare::obey;
 use crate::lab::in_a_namespace;
+use rlvs_control::attach::attached;
 use rlvs_control::{Balancer, Director};
 use rlvs_core::maps::sysctl::Setting;
 use rlvs_core::maps::{NONE, changing, dest_flag, filter_bit};
@@ -110,6 +111,23 @@ fn connections_that_were_to_end() {
         let instance = director.instance().unwrap().expect("one");
         let in_use = |id: &u32| instance.dest.get(*id).flags & dest_flag::IN_USE != 0;
         assert!(instance.dest_slots().filter(in_use).all(|id| instance.dest.get(id).is_available()));
+    });
+}
+
+/// The programs were loaded, and not attached yet.
+#[test]
+fn an_instance_that_is_nowhere() {
+    let harm = |director: &mut Director| {
+        for device in ["c0", "s0"] {
+            director.detach(device).unwrap();
+        }
+        changing::ATTACHES | changing::NO_SERVICE << 16
+    };
+    after(harm, |director| {
+        let list = attached(director.instance().unwrap().map(|i| &*i)).unwrap();
+        let on = |name: &str| list.iter().any(|a| a.name == name && a.mode.is_some());
+        assert!(on("c0") && on("s0"), "{list:?}");
+        assert_eq!(listed(director).len(), 2);
     });
 }
 

@@ -48,6 +48,8 @@ pub mod changing {
     pub const RULES: u32 = 1 << 0;
     /// `expire_nodest_conn` is 1 for a moment, and was 0.
     pub const EXPIRES: u32 = 1 << 1;
+    /// The instance is new, and its programs are not on all interfaces yet.
+    pub const ATTACHES: u32 = 1 << 2;
     pub const NO_SERVICE: u32 = 0xffff;
 }
 
