@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// How often, unless the variable says otherwise.
-const TRIES: u64 = 60;
+const TRIES: u64 = 40;
 const KILLS: &str = "RLVS_TEST_KILLS";
 const SERVICES: usize = 60;
 

@@ -7,7 +7,8 @@
 //!                                     ▲ ───────────── passed (all URLs) ────────────────┼─┘
 //! ```
 //!
-//! After a pass, and while it is down, the next try comes after `delay_loop`; between the retries of what is not yet
+//! After a pass the next try comes `delay_loop` after this one began (or after its end, if it took longer), and while it is down
+//! `delay_loop` after its end; between the retries of what is not yet
 //! taken for dead, after `delay_before_retry`. Several URLs are tried one after the other, `delay_loop` apart, unless
 //! `fast_recovery` takes that away on the way up.
 

@@ -15,6 +15,13 @@ impl Machine {
         check.trying = false;
         let before = Known::of(&check.state);
         let wait = check.state.judge(&check.spec, verdict(&check.spec, outcome), now);
+        // From one begin to the next: the time that a try takes must not add up. What takes longer than that gets a rest, and so
+        // does what failed.
+        let next = if check.state.last.as_ref().is_some_and(|last| last.passed) && check.began + wait > now {
+            check.began + wait
+        } else {
+            now + wait
+        };
         let (spec, after) = (Arc::clone(&check.spec), Known::of(&check.state));
         let news = (before.health, before.weight) != (after.health, after.weight);
         // Of ten thousand checks a second nearly all end here.
@@ -23,7 +30,7 @@ impl Machine {
             self.finished_with(id, &spec, reason, before, now);
         }
         if self.is_active(id) {
-            self.schedule(id, now + wait);
+            self.schedule(id, next);
         }
         before != after
     }

@@ -182,7 +182,14 @@ impl Machine {
         state.step = if state.step < spec.steps() { state.step } else { 0 };
         known.insert(spec.identity.clone(), id);
         fresh.push(id);
-        let running = Running { spec: Arc::new(spec), state, users: Vec::new(), due: None, trying: false };
+        let running = Running {
+            spec: Arc::new(spec),
+            state,
+            users: Vec::new(),
+            due: None,
+            began: Time::default(),
+            trying: false,
+        };
         self.checks.insert(id, running);
         id
     }

@@ -108,6 +108,8 @@ struct Running {
     /// Virtual servers and their real servers that depend on it.
     users: Vec<(usize, usize)>,
     due: Option<Time>,
+    /// When the last try was due.
+    began: Time,
     trying: bool,
 }
 
@@ -202,8 +204,7 @@ impl Machine {
         while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
             self.timers.remove(&(time, id));
             if let Some(check) = self.checks.get_mut(&id) {
-                check.due = None;
-                check.trying = true;
+                (check.due, check.began, check.trying) = (None, time, true);
                 let (spec, step) = (Arc::clone(&check.spec), check.state.step);
                 probes.push(Probe { id, spec, step });
             }

@@ -2,6 +2,7 @@
 
 use super::world::{TCP, World, one_service};
 use rlvs_daemon::machine::Outcome;
+use std::time::Duration;
 
 #[test]
 fn delay_loop() {
@@ -13,6 +14,22 @@ fn delay_loop() {
         ["0", "10", "20"].map(|t| format!("{t} try TCP_CHECK 10.0.0.1:80"))
     );
     assert_eq!(w.noted("try TCP_CHECK 10.0.0.2").len(), 7);
+}
+
+/// From begin to begin, unless a try takes longer; what failed waits from its end.
+#[test]
+fn what_a_try_takes_does_not_add_up() {
+    let tried = |takes: u64, up: bool| {
+        let mut w = World::new(&one_service("delay_loop 1\nretry 0", &[TCP]));
+        w.takes = Duration::from_millis(takes);
+        w.server(1, up);
+        w.until(4.2);
+        let at = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        w.noted("try").iter().map(at).collect::<Vec<_>>()
+    };
+    assert_eq!(tried(300, true), ["0", "1", "2", "3", "4"]);
+    assert_eq!(tried(1500, true), ["0", "2.5"]);
+    assert_eq!(tried(300, false), ["0", "1.3", "2.6", "3.9"]);
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub struct World {
     pub orders: usize,
     /// Orders that are refused, as long as this is set.
     pub broken: bool,
+    /// How long a try takes, in worlds of one check.
+    pub takes: Duration,
 }
 
 impl World {
@@ -95,6 +97,7 @@ impl World {
             events: Vec::new(),
             orders: 0,
             broken: false,
+            takes: Duration::ZERO,
         };
         world.carry_out();
         world
@@ -108,6 +111,7 @@ impl World {
             for Probe { id, spec, step } in self.machine.due(self.now) {
                 self.note(format!("try {}{}", spec.label(), step_text(&spec, step)));
                 let outcome = self.answer(&spec, step);
+                self.now += self.takes;
                 self.machine.finished(id, outcome, self.now);
             }
             for Question { id, spec } in self.machine.questions(self.now) {
@@ -118,7 +122,7 @@ impl World {
             }
             self.carry_out();
         }
-        self.now = end;
+        self.now = self.now.max(end);
     }
 
     pub fn run(&mut self, secs: f64) {

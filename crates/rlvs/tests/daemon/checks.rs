@@ -58,7 +58,7 @@ fn make_many(keyword: &'static str, lines: &'static str) {
         );
         let oldest = oldest(&farm, checks).expect("all are up");
         println!("the last try of any is {:.1} s ago at most", oldest.as_secs_f64());
-        // An interval begins when the try before it has ended. A machine that is busy otherwise gets some leave.
+        // A machine that is busy otherwise gets some leave.
         assert!(per_second > checks as f64 / 3.0, "{per_second} a second");
         assert!(oldest < Duration::from_secs(10), "{oldest:?}");
     });
