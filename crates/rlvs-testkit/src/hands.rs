@@ -192,12 +192,21 @@ fn carry_out<L: Where>(
             }
             Outcome::Sent(sent(out, &plan.hop))
         }
-        Verdict::Split if !plan.hop.has(hop_flag::RESOLVED) => {
-            world.count_drop(DropReason::WouldFragment);
-            Outcome::Drop(DropReason::WouldFragment)
-        }
         Verdict::Split => {
-            let pieces = pieces(&edited(world, packet, frame, &plan), plan.hop.mtu);
+            let mut whole = edited(world, packet, frame, &plan);
+            if plan.edit.handing != 0 {
+                let mut frames = handed_on(brain, packet, &plan, located, whole);
+                whole = frames.remove(0);
+                if !frames.is_empty() {
+                    world.count_drop(DropReason::EditFailed); // it would be two, and in pieces
+                    return Outcome::Drop(DropReason::EditFailed);
+                }
+            }
+            if !plan.hop.has(hop_flag::RESOLVED) {
+                world.count_drop(DropReason::WouldFragment);
+                return Outcome::Drop(DropReason::WouldFragment);
+            }
+            let pieces = pieces(&whole, plan.hop.mtu);
             Outcome::Split(pieces.into_iter().map(|frame| sent(frame, &plan.hop)).collect())
         }
     }
