@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn layouts_are_locked() {
-        assert_eq!(size_of::<Settings>(), 632);
+        assert_eq!(size_of::<Settings>(), 640);
+        assert_eq!(offset_of!(Settings, changing), 632);
         assert_eq!(offset_of!(Settings, answers), 608);
         assert_eq!(offset_of!(Settings, sysctl), 256);
         assert_eq!(offset_of!(Settings, services), 512);
