@@ -150,13 +150,10 @@ impl Instance {
     fn open(dir: &Path) -> Result<Instance> {
         let other = |found| Error::Layout { path: dir.display().to_string(), found, ours: LAYOUT_VERSION };
         let pinned = object::open_map(dir, "SETTINGS")?;
-        if let Some(size) = pinned
-            .info()
-            .ok()
-            .map(|info| info.value_size())
-            .filter(|size| *size as usize != size_of::<Settings>())
+        if let Ok(info) = pinned.info()
+            && info.value_size() as usize != size_of::<Settings>()
         {
-            return Err(other(format!("one with {size} bytes of settings")));
+            return Err(other(format!("one with {} bytes of settings", info.value_size())));
         }
         let settings = Shared::<Settings>::map(&pinned, "SETTINGS")?;
         let layout = settings.get(0).layout;

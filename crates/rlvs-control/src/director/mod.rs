@@ -68,12 +68,12 @@ impl Director {
     /// The instance, if there is one.
     pub fn instance(&mut self) -> Result<Option<&mut Instance>> {
         if self.instance.is_none() && self.place.exists() {
-            let mut instance = self.place.open()?;
+            let instance = self.place.open()?;
             // Somebody changes rules just now, or was killed.
             if repair::said(&instance) != 0
                 && let Some(_lock) = self.place.try_lock()
             {
-                repair::repair(&mut instance)?;
+                repair::repair(&instance)?;
             }
             self.instance = Some(instance);
         }
@@ -143,7 +143,7 @@ impl Director {
             // What cannot be opened is not changed either; whoever wants to says why.
             self.instance = self.place.open().ok();
         }
-        if let Some(instance) = &mut self.instance {
+        if let Some(instance) = &self.instance {
             repair::repair(instance)?;
         }
         Ok(lock)

@@ -11,7 +11,7 @@ use crate::shared::Key;
 use crate::{Result, attach};
 use rlvs_core::maps::command::op;
 use rlvs_core::maps::sysctl::Setting;
-use rlvs_core::maps::{NONE, Settings, changing, dest_flag, service_flag};
+use rlvs_core::maps::{NONE, Settings, changing, dest_flag};
 use rlvs_core::mem::Mem;
 use std::collections::HashSet;
 
@@ -49,7 +49,7 @@ fn say(instance: &Instance, what: u32) {
 }
 
 /// Puts right what a killed command left, if one did. The lock must be held.
-pub fn repair(instance: &mut Instance) -> Result<()> {
+pub fn repair(instance: &Instance) -> Result<()> {
     let said = said(instance);
     if said == 0 {
         return Ok(());
@@ -77,26 +77,13 @@ pub fn repair(instance: &mut Instance) -> Result<()> {
     Ok(())
 }
 
-/// A service is whole if it is in use, and its key leads to it.
-fn remove_half_services(instance: &mut Instance) -> Result<()> {
+/// A service is whole if it is in use, and its key leads to it. (A key that leads nowhere cannot be: it comes last and goes first.)
+fn remove_half_services(instance: &Instance) -> Result<()> {
     for id in services::ids(instance) {
         let key = instance.service.get(id).key;
         if instance.services.get(&Key(key), 0).ok() != Some(id) {
             services::remove_rest(instance, id)?;
         }
-    }
-    let lost: Vec<Key> = instance
-        .services
-        .iter()
-        .flatten()
-        .filter(|(key, id)| {
-            let config = instance.service.get(*id);
-            config.flags & service_flag::IN_USE == 0 || config.key != key.0
-        })
-        .map(|(key, _)| key)
-        .collect();
-    for key in lost {
-        services::forget_key(instance, &key)?;
     }
     Ok(())
 }

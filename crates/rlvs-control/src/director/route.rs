@@ -1,8 +1,8 @@
 //! The way to a server as the routing table has it when the server is added.
 //!
-//! Whether it leads away at all tells a server without a route from one on the director itself, for which the kernel has one answer
-//! when it is asked by a program. Its source address becomes the outer source of a tunnel. The interface and next hop are a hint for machines that do
-//! not forward (`ip_forward` 0, which DR and TUN do not need): there the programs get no answer from the kernel's
+//! Whether it leads away at all tells a server without a route from one on the director itself, for which the kernel has one
+//! answer when it is asked by a program. Its source address becomes the outer source of a tunnel. The interface and next hop
+//! are a hint for machines that do not forward (`ip_forward` 0, which DR and TUN do not need): there the programs get no answer from the kernel's
 //! forwarding table.
 
 use futures_util::TryStreamExt;

@@ -172,7 +172,10 @@ pub fn edit(instance: &Instance, id: u32, service: &Service) -> Result<()> {
 /// The caller has the filter rebuilt afterwards.
 pub fn delete(instance: &mut Instance, id: u32) -> Result<()> {
     let key = Key(instance.service.get(id).key);
-    forget_key(instance, &key)?;
+    instance
+        .services
+        .remove(&key)
+        .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))?;
     remove_rest(instance, id)
 }
 
@@ -183,13 +186,6 @@ pub fn remove_rest(instance: &Instance, id: u32) -> Result<()> {
     instance.service.set(id, &ServiceConfig::EMPTY);
     count_engine(instance, was_sip, false);
     orphaned
-}
-
-pub fn forget_key(instance: &mut Instance, key: &Key) -> Result<()> {
-    instance
-        .services
-        .remove(key)
-        .map_err(|e| Error::system("writing map SERVICES", io::Error::other(object::chain(&e))))
 }
 
 /// Counts anew how many services have persistence engine sip.

@@ -8,8 +8,7 @@
 //! ```
 //!
 //! After a pass the next try comes `delay_loop` after this one began (or after its end, if it took longer), and while it is down
-//! `delay_loop` after its end; between the retries of what is not yet
-//! taken for dead, after `delay_before_retry`. Several URLs are tried one after the other, `delay_loop` apart, unless
+//! `delay_loop` after its end; between the retries of what is not yet taken for dead, after `delay_before_retry`. Several URLs are tried one after the other, `delay_loop` apart, unless
 //! `fast_recovery` takes that away on the way up.
 
 use super::Time;

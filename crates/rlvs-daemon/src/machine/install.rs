@@ -144,8 +144,8 @@ impl Machine {
         }
         self.set_timeouts();
         let (before, wanted) = (pool(&before), pool(&config));
-        // A pool that no configuration has named belongs to whoever made it. At the start it is looked at in any case.
-        if before != wanted || first && !wanted.is_empty() {
+        // A pool that no configuration has named belongs to whoever made it. One that is the same may still lack an address.
+        if !before.is_empty() || !wanted.is_empty() {
             self.first.push(Output::SetSources(wanted));
         }
     }

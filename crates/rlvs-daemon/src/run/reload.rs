@@ -104,10 +104,8 @@ impl Daemon {
             .iter()
             .map(|(order, error)| json!({ "order": order.to_string(), "error": error }))
             .collect();
-        let status = match failed.is_empty() && done.problems.is_empty() {
-            true => StatusCode::OK,
-            false => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let all_done = failed.is_empty() && done.problems.is_empty();
+        let status = if all_done { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
         if let Some(reply) = ask.reply {
             let answer = json!({
                 "dry_run": ask.dry_run,

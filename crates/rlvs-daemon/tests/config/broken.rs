@@ -317,3 +317,28 @@ fn a_file_that_cannot_be_read() {
     );
     assert_eq!(report.render(false).trim_end(), "error: gone.conf: entity not found");
 }
+
+#[test]
+fn a_pool_of_fullnat() {
+    let text = "global_defs {
+    lvs_fullnat_source lb1
+    lvs_fullnat_source 10.1.0.202 9-7
+    lvs_fullnat_source
+}
+";
+    assert_eq!(
+        found(text),
+        [
+            "2:24 \"lb1\" is no IP address | write 10.1.0.201 or, with ports, 10.1.0.201 1024-65535",
+            "3:24 ports 9-7 are no range | from 1 to 65535, the lower one first",
+            "4:5 lvs_fullnat_source is not complete | write lvs_fullnat_source ADDRESS [FIRST-LAST]",
+        ]
+    );
+    let twice = "global_defs {\n lvs_fullnat_source 10.1.0.201\n lvs_fullnat_source 10.1.0.201 7-9\n}\n";
+    let said = found(twice);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0]
+            .ends_with("10.1.0.201 is twice in the pool of FULLNAT | write it once, with one range of ports")
+    );
+}

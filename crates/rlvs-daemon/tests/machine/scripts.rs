@@ -118,7 +118,13 @@ fn lvs_fullnat_source() {
     assert_eq!(difference.orders, ["use source 10.1.0.202 7-10", "take out source 10.1.0.201"]);
     assert_eq!(w.reload(&with("lvs_fullnat_source 10.1.0.202 7-10\n")).orders, Vec::<String>::new());
     assert_eq!(w.reload(&plain).orders, ["take out source 10.1.0.202"]);
-    assert_eq!(w.noted("sources"), ["0 sources 10.1.0.201 10.1.0.202", "0 sources 10.1.0.202", "0 sources "]);
+    let expected = [
+        "0 sources 10.1.0.201 10.1.0.202",
+        "0 sources 10.1.0.202",
+        "0 sources 10.1.0.202", // the same again: it may have failed
+        "0 sources ",
+    ];
+    assert_eq!(w.noted("sources"), expected);
     assert_eq!(World::new(&with(two)).noted("sources"), ["0 sources 10.1.0.201 10.1.0.202"], "at the start");
 }
 

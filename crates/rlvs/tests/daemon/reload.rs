@@ -92,6 +92,10 @@ fn the_pool_of_fullnat() {
         let said = farm.refused_reload();
         assert!(said.contains("192.0.2.9 is no address of this machine"), "{said}");
         assert_eq!(list(&farm), format!("{second} --ports 1024-32767\n"));
+        // Now it has: the same configuration again.
+        farm.lab.director().add_address("eth1", "192.0.2.9".parse::<Ipv4Addr>().unwrap(), 32).unwrap();
+        farm.reload("");
+        assert_eq!(list(&farm), format!("{second} --ports 1024-32767\n192.0.2.9 --ports 1024-32767\n"));
         farm.write(&text(""));
         farm.reload("");
         assert_eq!(list(&farm), "");
